@@ -90,12 +90,18 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
     without_bodies = replace(check, email_subjects={"late": "Late", **check.email_subjects})
     assert missing_core_parts(without_bodies) == ["body emails/late.txt", "body emails/late.html"]
     unclassified = replace(test, personal_columns=())
-    assert missing_core_parts(unclassified) == [
-        "Answer.value in personal_columns or other_columns",
+    assert sorted(missing_core_parts(unclassified)) == [
         "Answer.typed in personal_columns or other_columns",
+        "Answer.value in personal_columns or other_columns",
+        *(
+            f"IntegritySignal.{name} in personal_columns or other_columns"
+            for name in ("browser", "length", "network_digest", "number", "type")
+        ),
     ]
-    classified_twice = replace(test, other_columns=(Answer.item_key, Answer.number, Answer.value))
-    assert missing_core_parts(classified_twice) == missing_core_parts(unclassified)[:1]
+    classified_twice = replace(test, other_columns=(*test.other_columns, Answer.value))
+    assert missing_core_parts(classified_twice) == [
+        "Answer.value in personal_columns or other_columns"
+    ]
     assert missing_core_parts(replace(test, scheduled_works=())) == [
         "CLOSE_ATTEMPTS in scheduled_works"
     ]

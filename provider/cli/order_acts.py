@@ -146,6 +146,15 @@ def retake(order_id: str, reason: str) -> None:
     click.echo("The candidate is invited to take the test again.")
 
 
+@click.command("allow-retake")
+@id_argument
+@reason_option
+def allow_retake(order_id: str, reason: str) -> None:
+    """Let a candidate start a test that its rule on retakes does not let her start."""
+    perform(order_id, "allow-retake", reason=reason)
+    click.echo("The candidate may take the test now, and is invited again.")
+
+
 @click.command("revoke-links")
 @id_argument
 @reason_option
@@ -207,6 +216,7 @@ ACTS = (
     extra_time,
     end_attempt,
     retake,
+    allow_retake,
     revoke_links,
     hold,
     release,

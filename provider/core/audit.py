@@ -34,6 +34,7 @@ class Action(StrEnum):
     ORDER_ATTEMPT_ENDED = "order.attempt_ended"
     ORDER_RETAKEN = "order.retaken"
     ORDER_RESCORED = "order.rescored"
+    ORDER_RETAKE_ALLOWED = "order.retake_allowed"
     ORDER_INVITATION_RESENT = "order.invitation_resent"
     ORDER_LINK_SHOWN = "order.link_shown"
     PERSON_EXPORTED = "person.exported"

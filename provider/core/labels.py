@@ -114,6 +114,7 @@ ACTION_LABELS = {
     "order.retaken": "Test opened for a new attempt",
     "order.rescored": "Scored again, with corrected scoring",
     "product.rescored": "Earlier attempts scored again",
+    "order.retake_allowed": "Retake allowed in spite of the rule",
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",

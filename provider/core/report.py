@@ -110,6 +110,7 @@ def build_report(order: Order, secret_box: SecretBox, places: Set[str]) -> Repor
     evidence = order.evidence(secret_box)
     if not places <= order.answer_places:
         evidence = evidence.without_answers()
+    evidence = evidence.shown_at(places)
     time_facts: list[tuple[str, str]] = []
     if result.duration is not None:
         time_facts.append((gettext("Time taken"), format_duration(result.duration)))

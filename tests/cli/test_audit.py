@@ -266,6 +266,13 @@ def order_retake(world: World) -> None:
     world.run("order", "retake", order_id, "--reason", "The fire alarm rang")
 
 
+def order_allow_retake(world: World) -> None:
+    account_id, _ = factories.create_account(world.services, "Retakes")
+    product = factories.create_test(world.services, key="limited", retakes={"allowed": False})
+    order_id = factories.place_order(world.services, account_id, product)
+    world.run("order", "allow-retake", order_id, "--reason", "Another job")
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -414,6 +421,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order accommodation": (order_accommodation, [Action.ORDER_ACCOMMODATION_DECIDED] * 2),
     "order end-attempt": (order_end_attempt, [Action.ORDER_ATTEMPT_ENDED]),
     "order retake": (order_retake, [Action.ORDER_RETAKEN]),
+    "order allow-retake": (order_allow_retake, [Action.ORDER_RETAKE_ALLOWED]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

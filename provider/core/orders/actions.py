@@ -111,6 +111,10 @@ def _require_result(_session: Session, order: Order, _now: datetime) -> None:
         raise Conflict("Only a completed test can be scored again")
 
 
+def _require_retake_refused(_session: Session, order: Order, _now: datetime) -> None:
+    order.require_retake_refused()
+
+
 def _require_failed_delivery(session: Session, order: Order, _now: datetime) -> None:
     if not _failed_messages(session, order):
         raise Conflict("No delivery of this order has failed")
@@ -155,6 +159,10 @@ def _rescore(act: Act, reason: str, **_run: Any) -> Changes:
     before = {"revision": act.order.revision}
     act.order.rescore(act.session, act.secret_box, act.actor, reason, act.now)
     return before, {"revision": act.order.revision}
+
+
+def _allow_retake(act: Act, reason: str) -> None:
+    act.order.allow_retake(act.session, act.secret_box, act.actor, reason, act.now)
 
 
 def _revoke_links(act: Act, reason: str) -> Changes:
@@ -286,6 +294,9 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
         Undo(Action.ORDER_CANCELLED, _undo_reopen),
     ),
     "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _read_reason, _retake),
+    "allow-retake": OrderAction(
+        Action.ORDER_RETAKE_ALLOWED, _require_retake_refused, _read_reason, _allow_retake
+    ),
     "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _read_reason, _revoke_links),
     "resend": OrderAction(
         Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _read_nothing, _resend

@@ -1,6 +1,6 @@
 """The evidence of a result, as text and numbers that a report can show unchanged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -76,6 +76,10 @@ class Evidence:
 
     def without_answers(self) -> Self:
         """Return the evidence without the questions and the candidate's answers."""
+        return self
+
+    def shown_at(self, places: Set[str]) -> Self:
+        """Return what a reader of `places` may see: of REPORT, PDF and SHARED."""
         return self
 
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:

@@ -347,6 +347,27 @@ class Order(OrderState, OrderMessages, Base):
         self.end_invitations(session, now)
         self.invite(session, secret_box, now)
 
+    def find_start_refusal(self, secret_box: SecretBox, now: datetime) -> Any:
+        """Return why a rule of the product does not let the candidate start; None if she may.
+
+        The deadline is another matter. A kind with such a rule shows the value on its pages.
+        """
+        return None
+
+    def retake_facts(self, secret_box: SecretBox) -> list[tuple[str, str]]:
+        """Return labels and values about the person's other attempts; empty without any."""
+        return []
+
+    def require_retake_refused(self) -> None:
+        """Raise Conflict unless `allow_retake` is possible."""
+        raise Conflict("Only a test has a rule on retakes")
+
+    def allow_retake(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Let the candidate start in spite of the product's rule, and send the invitation again."""
+        self.require_retake_refused()
+
     def require_retakable(self) -> None:
         """Raise Conflict unless `retake` is possible."""
         raise Conflict("Only a test can be taken again: reopen this order instead")

@@ -9,6 +9,7 @@ from provider.core.accounts.email_policy import EmailPolicy, Reminder, quiet_hou
 from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.order import Order
 from provider.core.scheduled import ScheduledWork, WorkContext
+from provider.storage.secrets import SecretBox
 
 REMINDER = "reminder"  # the template
 BATCH_SIZE = 100  # orders that are reminded in one transaction
@@ -66,12 +67,14 @@ def remind(session: Session, order: Order, now: datetime) -> bool:
     return True
 
 
-def unwanted_reason(order: Order, now: datetime) -> str:
+def unwanted_reason(order: Order, secret_box: SecretBox, now: datetime) -> str:
     """Return why a reminder that waits must no longer be sent; empty for one to be sent."""
     if not order.is_waiting_for_candidate:
         return "Nothing was sent: the candidate has started, or the order has ended"
     if order.is_past_expiry(now):
         return "Nothing was sent: the deadline has passed"
+    if order.find_start_refusal(secret_box, now):
+        return "Nothing was sent: a rule of the product does not let the candidate start"
     return ""
 
 

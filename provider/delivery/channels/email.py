@@ -177,7 +177,7 @@ class EmailChannel(Channel):
         """
         now = self.services.now()
         order = _load_order(session, claim)
-        if reason := unwanted_reason(order, now):
+        if reason := unwanted_reason(order, self.services.secret_box, now):
             return _not_needed(reason).outcome
         if quiet_until := quiet_hours_end(now, order.timezone):
             text = "Nothing was sent: a reminder waits for the end of the quiet hours"

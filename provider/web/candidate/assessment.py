@@ -38,6 +38,8 @@ from provider.web.candidate.assessment_page import (
     place_url,
     template_context,
 )
+from provider.web.candidate.assessment_signals import find_reading_ms, note_connection
+from provider.web.candidate.assessment_signals import routes as signals_routes
 from provider.web.candidate.responses import (
     redirect_to_landing,
     respond_form_expired,
@@ -53,16 +55,21 @@ QUESTION_FIELD = "question"  # the number of the question at which a pause began
 routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
 routes.add_url_rule("/part", "part", assessment_parts.part)
 routes.register_blueprint(assessment_parts.routes)
+routes.register_blueprint(signals_routes)
 
 
 @routes.post("/start")
 def start(public_id: str) -> ResponseReturnValue:
     with order_for_update(public_id, Assessment) as candidate_request:
+        candidate_request.order.require_start_permitted(
+            candidate_request.session, current_services().secret_box, candidate_request.now
+        )
         candidate_request.order.start(
             candidate_request.session,
             candidate_request.now,
             given_at=candidate_request.given.given_at,
         )
+        note_connection(candidate_request)
         return redirect(place_url(candidate_request, question=1), 303)
 
 
@@ -107,6 +114,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
             order, given = candidate_request.order, candidate_request.given
             position = find_item_position(order.content, number)
             order.require_in_time(given.given_at)
+            note_connection(candidate_request)
             if not is_unchanged(request.form):
                 try:
                     order.save(position.item.key, request.form, candidate_request.now, given)
@@ -371,6 +379,7 @@ def _render_item_page(
         position=position,
         answer_number=candidate_request.order.answer_number(position.item.key),
         is_answered=bool(saved_fields),
+        reading_ms=find_reading_ms(candidate_request, item, is_answered=bool(saved_fields)),
         shown_fields=name_shown_fields(saved_fields),
         selected=selected,
         selected_values=selected.getlist(ANSWER_FIELD),

@@ -174,6 +174,8 @@ def _render_status_page(public_id: str, refusal: str = "") -> str:
         context = order_context(candidate_request)
         if order.is_waiting_for_candidate:
             context |= _accommodation_context(candidate_request)
+            secret_box, now = current_services().secret_box, candidate_request.now
+            context["start_refusal"] = order.find_start_refusal(secret_box, now)
         return render_template(templates, **context, refusal=refusal, has_language_menu=True)
 
 

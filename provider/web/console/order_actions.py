@@ -25,6 +25,7 @@ SUCCESS_MESSAGES = {
     "cancel": "The order is cancelled.",
     "reopen": "The order is reopened, and the candidate is invited again.",
     "retake": "The candidate is invited to take the test again.",
+    "allow-retake": "The candidate may take the test now, and is invited again.",
     "revoke-links": "All links of this order are revoked.",
     "resend": "The invitation is sent again.",
     "correct": "The details are corrected, and the candidate is invited by a new link.",

@@ -112,6 +112,8 @@ def render_order_page(
         else None,
         earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
         can_retake=_can_retake(order),
+        start_refusal=order.find_start_refusal(services.secret_box, services.now()),
+        retake_facts=order.retake_facts(services.secret_box) if may_see_results else [],
         presence=presence_context(session, order),
         # It says something about a person's health, so only those who decide see it.
         **(accommodation_context(session, order) if may(Permission.MANAGE_ORDERS) else {}),

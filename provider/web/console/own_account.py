@@ -31,6 +31,7 @@ from provider.core.staff import (
 from provider.core.staff.webauthn import RelyingParty
 from provider.errors import Conflict, Invalid, NotFound, ProviderError
 from provider.services import current_services
+from provider.web.browsers import describe_browser
 from provider.web.client_address import client_address
 from provider.web.console.alerts import change_alerts
 from provider.web.console.authentication import (
@@ -39,7 +40,6 @@ from provider.web.console.authentication import (
     record_act,
     requires,
 )
-from provider.web.console.browsers import describe_browser
 
 routes = Blueprint("own_account", __name__, url_prefix="/me")
 

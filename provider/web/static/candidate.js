@@ -4,6 +4,7 @@
 import { setUpOrdering } from "./candidate-ordering.js";
 import { setUpReading } from "./candidate-reading.js";
 import { watchDevices } from "./candidate-device.js";
+import { startSignals } from "./candidate-signals.js";
 import { startTimer } from "./candidate-timer.js";
 import { startAutosave } from "./candidate-autosave.js";
 import { listenForPause } from "./candidate-windows.js";
@@ -19,6 +20,7 @@ if (attempt) {
   const timer = startTimer(attempt);
   if (form) setUpOrdering(form);
   const autosave = form && startAutosave(form, timer);
+  startSignals(attempt, form, timer);
   const { endUrl } = attempt.dataset;
   timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);
   timer.onTimeOver = () => (autosave ? autosave.finish(endUrl) : location.replace(endUrl));

@@ -133,6 +133,14 @@ def decide_about_accommodation(services: Services, console: ConsoleClient) -> st
     return f"order:{order_id}"
 
 
+def allow_retake(services: Services, console: ConsoleClient) -> str:
+    account_id, _ = factories.create_account(services, "Retakes")
+    product = factories.create_test(services, key="limited", retakes={"allowed": False})
+    order_id = factories.place_order(services, account_id, product)
+    assert perform_order_action(console, order_id, "allow-retake", reason="Another job")[0] == 302
+    return f"order:{order_id}"
+
+
 def end_attempt(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     with services.db.writing() as session:
@@ -736,6 +744,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
         Action.ORDER_RETAKEN: retake_test,
+        Action.ORDER_RETAKE_ALLOWED: allow_retake,
         Action.ORDER_ATTEMPT_ENDED: end_attempt,
         Action.ORDER_EXTRA_TIME_GIVEN: give_extra_time,
         Action.ORDER_ACCOMMODATION_DECIDED: decide_about_accommodation,

@@ -38,7 +38,7 @@ FIELDS = {
 
 def order_for(services: Services, clock: ManualClock, action: str) -> str:
     """Return an order that allows an action."""
-    order_id = place_order(services)
+    order_id = place_limited_order(services) if action == "allow-retake" else place_order(services)
     factories.deliver_emails(services)
     clock.advance(timedelta(minutes=1))
     if action == "retake":
@@ -54,6 +54,13 @@ def order_for(services: Services, clock: ManualClock, action: str) -> str:
     if action == "redeliver":
         park(services, "1/callback/groove-tech.workable.com")
     return order_id
+
+
+def place_limited_order(services: Services) -> str:
+    """Order a test that a person can take only once."""
+    account_id, _ = factories.create_account(services)
+    product = factories.create_test(services, retakes={"allowed": False})
+    return factories.place_order(services, account_id, product)
 
 
 def test_every_action_has_a_page_and_a_message() -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from provider.core.audit import Action, AuditEntry
 from provider.core.staff import StaffSession
 from provider.services import Services
-from provider.web.console.browsers import describe_browser
+from provider.web.browsers import describe_browser
 from tests import factories
 from tests.factories import ManualClock
 from tests.web.console_client import ConsoleClient

@@ -10,6 +10,10 @@
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
+    integrity?                            {record: true, shared?: false}: record signals
+    retakes?                              {allowed?: true, after_days?: 0, counts?: first, best or
+                                          last}: the rule for a person who is invited again
+    feedback?, feedback_grade?            true: candidates see their own short report, with grade
     sections                              [{key, title, instructions?, weight? (1), items, …}]
     scales?                               figures of the answers to several items: see `scales`
     norms?                                groups that these figures are compared with: see `norms`
@@ -32,6 +36,13 @@ from typing import Any
 from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.assessment.cut_scores import ScaleGrades, TestGradesSchema
+from provider.core.kinds.assessment.document_options import (
+    NO_INTEGRITY,
+    IntegrityOptions,
+    IntegritySchema,
+    RetakeOptions,
+    RetakeSchema,
+)
 from provider.core.kinds.assessment.items import Item
 from provider.core.kinds.assessment.norms import MAX_NORM_GROUPS, NormGroup, NormGroupSchema
 from provider.core.kinds.assessment.scale_checks import check_grades, check_norms, check_scales
@@ -86,6 +97,10 @@ class TestContent:
     report: ReportOptions = SHOWN_NOWHERE
     scales: tuple[Scale, ...] = ()
     norms: tuple[NormGroup, ...] = ()
+    integrity: IntegrityOptions = NO_INTEGRITY
+    retakes: RetakeOptions | None = None
+    feedback: bool = False
+    feedback_grade: bool = False
 
     @property
     def items(self) -> Iterator[Item]:
@@ -150,6 +165,10 @@ class TestSchema(DocumentSchema):
     grades = nested(TestGradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
+    integrity = nested(IntegritySchema, load_default=NO_INTEGRITY)
+    retakes = nested(RetakeSchema, load_default=None)
+    feedback = Flag(load_default=False)
+    feedback_grade = Flag(load_default=False)
     sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
     scales = nested_list(ScaleSchema, "scales", 0, MAX_SCALES, load_default=())
     norms = nested_list(NormGroupSchema, "norms", 0, MAX_NORM_GROUPS, load_default=())
@@ -163,6 +182,8 @@ class TestSchema(DocumentSchema):
         _require_counted_questions(data["sections"])
         _require_forward_for_item_limits(data["sections"], data["navigation"])
         _check_scoring(data)
+        if data["feedback_grade"] and not (data["feedback"] and data["grades"]):
+            raise ValidationError("needs feedback: true, and grades", "feedback_grade")
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> TestContent:

@@ -1,13 +1,14 @@
 """The evidence of a test: its questions with the answers and points."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
+from provider.core.kinds.assessment.integrity_summary import IntegritySummary
 from provider.core.kinds.assessment.scale_profile import ScaleProfile
 from provider.core.labels import label_for, tone
-from provider.core.orders import Evidence
+from provider.core.orders import SHARED, Evidence
 
 
 class EvidenceItem(NamedTuple):
@@ -29,6 +30,7 @@ class AssessmentEvidence(Evidence):
 
     items: tuple[EvidenceItem, ...] = ()
     profiles: tuple[ScaleProfile, ...] = ()
+    integrity: IntegritySummary | None = None  # None for a test that records no signals
 
     @property
     def sections(self) -> tuple[tuple[str, tuple[EvidenceItem, ...]], ...]:
@@ -39,6 +41,12 @@ class AssessmentEvidence(Evidence):
     def without_answers(self) -> Self:
         return replace(self, items=())
 
+    def shown_at(self, places: Set[str]) -> Self:
+        """Return the evidence without the signals, where a shared link must not show them."""
+        if SHARED in places and self.integrity and not self.integrity.is_shared:
+            return replace(self, integrity=None)
+        return self
+
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {
             "sections": [
@@ -46,6 +54,7 @@ class AssessmentEvidence(Evidence):
                 for section, items in self.sections
             ],
             "profiles": [_profile_fields(profile) for profile in self.profiles],
+            "integrity": self.integrity and _integrity_fields(self.integrity),
         }
 
 
@@ -65,4 +74,12 @@ def _profile_fields(profile: ScaleProfile) -> dict[str, Any]:
             row._asdict() | {"cuts": [mark._asdict() for mark in row.cuts]} for row in profile.rows
         ],
         "description": profile.description,
+    }
+
+
+def _integrity_fields(summary: IntegritySummary) -> dict[str, Any]:
+    return {
+        "level": [label_for("integrity", summary.level), tone(summary.level)],
+        "lines": summary.lines,
+        "caveat": summary.caveat,
     }

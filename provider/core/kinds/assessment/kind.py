@@ -5,6 +5,8 @@ from pathlib import Path
 from provider.core.kinds.assessment import content, import_warnings
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
+from provider.core.kinds.assessment.integrity_signals import IntegritySignal
+from provider.core.kinds.assessment.integrity_summary import MANY, NONE, SOME
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
 from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
@@ -33,9 +35,22 @@ KIND = Kind(
     ),
     play_step=play_step,
     folder=Path(__file__).parent,
-    labels={"mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")}},
-    tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad"},
-    personal_columns=(Answer.value, Answer.typed),
+    labels={
+        "mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")},
+        "integrity": {NONE: _("No signals"), SOME: _("Some signals"), MANY: _("Many signals")},
+        "event": {"retake allowed": "Retake allowed"},
+    },
+    # Signals are no verdict, so their tones are neither good nor bad.
+    tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad", SOME: "info", MANY: "warn"},
+    personal_columns=(
+        Answer.value,
+        Answer.typed,
+        IntegritySignal.type,
+        IntegritySignal.number,
+        IntegritySignal.length,
+        IntegritySignal.network_digest,
+        IntegritySignal.browser,
+    ),
     other_columns=(
         Answer.item_key,
         Answer.number,
@@ -51,6 +66,7 @@ KIND = Kind(
         TestAttempt.flags,
         TestAttempt.device,
         TestAttempt.given_back_seconds,
+        IntegritySignal.attempt,
     ),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
     find_warnings=import_warnings.find_warnings,

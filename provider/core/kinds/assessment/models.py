@@ -1,6 +1,7 @@
 """Tests and assessments. A submitted assessment is scored and completed at once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -10,11 +11,13 @@ from sqlalchemy.orm import Mapped, Session, relationship
 from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.answers import Answer, UnreadText
+from provider.core.kinds.assessment.attempt_rules import AttemptRules
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.form import StoredForm, apply_form
+from provider.core.kinds.assessment.integrity_signals import attempt_of
 from provider.core.kinds.assessment.items import Item
-from provider.core.kinds.assessment.navigated_order import ClosedItem, NavigatedOrder
+from provider.core.kinds.assessment.navigated_order import ClosedItem
 from provider.core.kinds.assessment.results import (
     POINTS_FIGURE,
     SAME_RESULT_MESSAGE,
@@ -44,6 +47,7 @@ from provider.texts import gettext, gettext_noop
 
 # Of the figures of a result that another one replaced: its answers and typed texts by item.
 ANSWERS_FIGURE = "answers"
+ATTEMPT_FIGURE = "attempt"  # of an earlier result: the attempt of its signals
 
 
 class Test(Product):
@@ -57,7 +61,7 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(NavigatedOrder):
+class Assessment(AttemptRules):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
@@ -149,9 +153,12 @@ class Assessment(NavigatedOrder):
     def evidence(self, secret_box: SecretBox) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         late_seconds = [self.late_seconds(answer.saved_at) for answer in self.answers]
-        return self._evidence(
+        evidence = self._evidence(
             self._form, self.result_figures, self.saved_answers, self.typed_texts, late_seconds
         )
+        attempt = attempt_of(self.started_at) if self.started_at else None
+        facts = (*evidence.facts, *self.retake_facts(secret_box))
+        return replace(evidence, facts=facts, integrity=self.summarise_signals(attempt))
 
     def earlier_evidence(self, result: Result) -> Evidence:
         """Return the figures of an earlier result, with its answers, if they are kept."""
@@ -159,7 +166,9 @@ class Assessment(NavigatedOrder):
         if kept_answers is None:  # the order was reopened by an earlier program
             return super().earlier_evidence(result)
         form, values, typed_texts = (kept_answers.get(name) for name in ("form", "values", "typed"))
-        return self._evidence(form, result.figures, values, typed_texts, [])
+        evidence = self._evidence(form, result.figures, values, typed_texts, [])
+        attempt = result.figures.get(ATTEMPT_FIGURE)
+        return replace(evidence, integrity=self.summarise_signals(attempt))
 
     def _evidence(
         self,
@@ -212,11 +221,16 @@ class Assessment(NavigatedOrder):
         """
         if self.result is not None:
             self._keep_answers(self.result)
+        # Who reopens an order wants the candidate to go on, whatever the rule on retakes says.
+        self.retake_allowed_at = now
         super().reopen(session, secret_box, actor, reason, now)
 
     def _keep_answers(self, result: Result) -> None:
         answers = {"values": self.saved_answers, "typed": self.typed_texts, "form": self._form}
-        result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+        kept: dict[str, Any] = {ANSWERS_FIGURE: answers}
+        if self.started_at:
+            kept[ATTEMPT_FIGURE] = attempt_of(self.started_at)
+        result.figures = {**result.figures, **kept}
 
     def rescore(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
@@ -228,16 +242,18 @@ class Assessment(NavigatedOrder):
         result = self.result
         if result is None:
             raise Conflict("Only a completed test can be scored again")
-        corrected = self._score_by(self.version.scoring_version)
+        corrected = self._score_by(session, secret_box, self.version.scoring_version)
         if is_same_result(result, corrected):
             raise Conflict(SAME_RESULT_MESSAGE)
         self._keep_answers(result)
         corrected.duration = result.duration
         publish_corrected_result(session, self, corrected, actor, reason, now)
 
-    def _score_by(self, version: ProductVersion) -> Result:
+    def _score_by(self, session: Session, secret_box: SecretBox, version: ProductVersion) -> Result:
         """Return the result of the saved answers by the keys of a version."""
-        return build_result(version, counted_content(version, self._form), self.saved_answers)
+        result = build_result(version, counted_content(version, self._form), self.saved_answers)
+        result.details |= self.retake_details(session, secret_box, result.score)
+        return result
 
     @property
     def _form(self) -> StoredForm | None:
@@ -315,7 +331,7 @@ class Assessment(NavigatedOrder):
     ) -> None:
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
-        result = self._score_by(self.version.scoring_version)
+        result = self._score_by(session, secret_box, self.version.scoring_version)
         result.duration = None if self._is_duration_telling(seconds) else seconds
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)

@@ -5,6 +5,7 @@ from typing import Any
 
 from provider.core.kinds.assessment import scoring
 from provider.core.kinds.assessment.content import TestContent
+from provider.core.kinds.assessment.retakes import ATTEMPT_LABEL
 from provider.core.orders import Result
 from provider.core.products import ProductVersion
 from provider.texts import gettext_noop
@@ -31,16 +32,22 @@ def build_result(
 
 
 def is_same_result(result: Result, other: Result) -> bool:
-    """Whether another result says the same. Figures that `result` was made without do not count."""
+    """Whether another result says the same. Figures that `result` was made without do not count.
+
+    Nor does what the details say about the person's other attempts.
+    """
     is_equal = all(
-        getattr(result, name) == getattr(other, name)
-        for name in ("score", "grade", "summary", "details")
-    )
+        getattr(result, name) == getattr(other, name) for name in ("score", "grade", "summary")
+    ) and _without_attempt(result.details) == _without_attempt(other.details)
     return is_equal and all(
         other.figures.get(name) == result.figures[name]
         for name in ("bars", "scales", "groups", POINTS_FIGURE)
         if name in result.figures
     )
+
+
+def _without_attempt(details: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in details.items() if name != ATTEMPT_LABEL}
 
 
 def find_scored_version(version: ProductVersion, figures: Mapping[str, Any]) -> ProductVersion:
