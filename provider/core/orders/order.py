@@ -118,8 +118,6 @@ class Order(OrderState, OrderMessages, Base):
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 
-    # Whether the candidate gets the receipt before the staff complete the order.
-    is_receipt_sent_at_submission: ClassVar[bool] = False
     # In which other ways a candidate may do the same, as an accommodation.
     other_ways: ClassVar[Mapping[str, LazyText]] = {}
     # Whether a granted pause stops the clock of an attempt. Otherwise it is extra time.
@@ -225,6 +223,11 @@ class Order(OrderState, OrderMessages, Base):
     def evidence(self, secret_box: SecretBox) -> Evidence:
         """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result_figures)
+
+    @property
+    def is_receipt_sent_at_submission(self) -> bool:
+        """Whether the candidate gets the receipt before the staff complete the order."""
+        return False
 
     @property
     def answer_places(self) -> frozenset[str]:

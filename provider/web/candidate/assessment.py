@@ -16,6 +16,7 @@ from provider.core.kinds.assessment import Assessment, StaleSave, UnreadText
 from provider.core.kinds.assessment.items import ANSWER_FIELD, Reading
 from provider.core.orders import COMPLETED
 from provider.core.orders.given_time import to_milliseconds
+from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
@@ -144,7 +145,7 @@ def submit(public_id: str) -> ResponseReturnValue:
     """
     with order_for_update(public_id, Assessment) as candidate_request:
         order, now = candidate_request.order, candidate_request.now
-        if order.status != COMPLETED:
+        if order.status != COMPLETED and order.progress != SUBMITTED:
             order.require_in_time(candidate_request.given.given_at)
             confirmed_blanks = request.form.get("blank", 0, type=int)
             if order.unanswered_required_keys or len(order.unanswered_keys) > confirmed_blanks:

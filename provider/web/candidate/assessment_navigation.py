@@ -15,7 +15,7 @@ SHOWN_FIELD = "shown"
 READINGS_FIELD = "readings"
 # A form that could not be saved is shown again: so many of its values, of so many characters.
 MAX_SUBMITTED_VALUES = 100
-MAX_VALUE_LENGTH = 1000
+MAX_VALUE_LENGTH = 20_000
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ const TYPING_DELAY_MS = 700; // without a key press, after which a typed answer 
 const REQUEST_TIMEOUT_MS = 10000;
 const ARRIVAL_GRACE_MS = 10000; // after the end; the server takes what was given before it
 const SECONDS_LEFT_TO_SAVE_AT_ONCE = 3;
+const MAX_KEEPALIVE_BYTES = 50000; // with room for other requests: browsers allow 64 KiB in total
 
 /** Save `form` whenever it changes. The reply to each save sets `timer`. */
 export function startAutosave(form, timer) {
@@ -216,6 +217,10 @@ export function startAutosave(form, timer) {
   return { showSecondsLeft, finish };
 }
 
+function countBytes(body) {
+  return [...body].reduce((sum, [name, value]) => sum + new Blob([name, value]).size + 200, 0);
+}
+
 function isOption(field) {
   return field.type === "radio" || field.type === "checkbox";
 }
@@ -232,7 +237,9 @@ async function post(form, target, givenAt) {
   const headers = { Accept: "application/json", "X-CSRFToken": body.get("csrf_token") };
   const signal = AbortSignal.timeout?.(REQUEST_TIMEOUT_MS);
   try {
-    const request = { method: "POST", body, headers, signal, keepalive: true };
+    // A browser refuses a large request that may outlive its page.
+    const keepalive = countBytes(body) < MAX_KEEPALIVE_BYTES;
+    const request = { method: "POST", body, headers, signal, keepalive };
     const response = await fetch(form.action, request);
     if (response.status >= 500 || response.status === 429) return { retry: true };
     const reply = await response.json();

@@ -6,6 +6,7 @@ import { setUpReading } from "./candidate-reading.js";
 import { startTimer } from "./candidate-timer.js";
 import { startAutosave } from "./candidate-autosave.js";
 import { listenForPause } from "./candidate-windows.js";
+import { countWords } from "./candidate-words.js";
 
 const attempt = document.querySelector("[data-attempt]");
 const form = document.querySelector("form[data-saving]");
@@ -17,6 +18,7 @@ setUpReading();
 if (attempt) {
   const timer = startTimer(attempt);
   if (form) setUpOrdering(form);
+  if (form) countWords(form);
   const autosave = form && startAutosave(form, timer);
   const { endUrl } = attempt.dataset;
   timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);

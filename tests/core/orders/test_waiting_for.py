@@ -35,7 +35,7 @@ def expected_waiting_for(kind: str, status: str, progress: str) -> str:
         return "nobody"
     if progress in ("invited", "opened", "started"):
         return "candidate"
-    return {"interview": "staff", "check": "staff"}[kind]  # a submitted assessment is completed
+    return "staff"
 
 
 def open_invitation(services: Services, session: Session, order: Order) -> None:

@@ -87,6 +87,11 @@ class TestContent:
     def items(self) -> Iterator[Item]:
         return (item for section in self.sections for item in section.items)
 
+    @property
+    def needs_marking(self) -> bool:
+        """Whether people give the points of some answers."""
+        return any(item.needs_marking for item in self.items)
+
     def find_item(self, key: str) -> Item | None:
         return next((item for item in self.items if item.key == key), None)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from provider.core.kinds.assessment import content, import_warnings
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
+from provider.core.kinds.assessment.marks import Mark
 from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
@@ -32,10 +33,13 @@ KIND = Kind(
     ),
     play_step=play_step,
     folder=Path(__file__).parent,
-    labels={"mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")}},
+    labels={
+        "needs": {"assessment": "Staff: marking"},
+        "mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")},
+    },
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad"},
-    personal_columns=(Answer.value, Answer.typed),
-    other_columns=(Answer.item_key, Answer.number),
+    personal_columns=(Answer.value, Answer.typed, Mark.points, Mark.comment),
+    other_columns=(Answer.item_key, Answer.number, Mark.item_key, Mark.marker, Mark.is_final),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,

@@ -1,4 +1,7 @@
-"""Tests and assessments. A submitted assessment is scored and completed at once."""
+"""Tests and assessments.
+
+A submitted assessment is scored and completed at once, unless people mark some of its answers.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,11 +11,13 @@ from typing import Any, ClassVar
 from sqlalchemy.orm import Mapped, Session, relationship
 
 from provider.core import labels
+from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.answers import Answer, UnreadText
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
-from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.items import Item, MarkedItem
+from provider.core.kinds.assessment.marks import Mark, find_agreed_points
 from provider.core.orders import (
     COMPLETED,
     Evidence,
@@ -27,6 +32,7 @@ from provider.core.orders.evidence import (
     questions_answered_fact,
     questions_answered_sentence,
 )
+from provider.core.orders.states import PENDING, SUBMITTED
 from provider.core.products import Product
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.secrets import SecretBox
@@ -57,7 +63,7 @@ class Assessment(TimedOrder):
         "invited": progress_state("candidate", "opened", "started"),
         "opened": progress_state("candidate", "started"),
         "started": progress_state("candidate clock", "submitted"),
-        "submitted": progress_state("nobody"),
+        "submitted": progress_state("staff"),  # until its answers are marked
     }
     has_clock_to_pause = True
     time_over_message = gettext_noop("The time for this test is over")
@@ -65,6 +71,12 @@ class Assessment(TimedOrder):
     answers: Mapped[list[Answer]] = relationship(
         back_populates="assessment", order_by=Answer.id, cascade="all, delete-orphan"
     )
+
+    marks: Mapped[list[Mark]] = relationship(back_populates="assessment", order_by=Mark.id)
+
+    @property
+    def is_receipt_sent_at_submission(self) -> bool:
+        return self.content.needs_marking
 
     @property
     def content(self) -> TestContent:
@@ -108,6 +120,30 @@ class Assessment(TimedOrder):
         }
 
     @property
+    def given_points(self) -> dict[str, Decimal]:
+        """The points that markers gave in this attempt, by the key of the item."""
+        start = self.started_at
+        marks = [mark for mark in self.marks if start and mark.marked_at >= start]
+        agreed = {
+            item.key: find_agreed_points(
+                [mark for mark in marks if mark.item_key == item.key], item.markers
+            )
+            for item in self.content.items
+            if isinstance(item, MarkedItem)
+        }
+        return {key: points for key, points in agreed.items() if points is not None}
+
+    @property
+    def unmarked_items(self) -> list[Item]:
+        """The answered items that need marking, and have no points on which the markers agree."""
+        given, answers = self.given_points, self.saved_answers
+        return [
+            item
+            for item in self.content.items
+            if item.needs_marking and item.key in answers and item.key not in given
+        ]
+
+    @property
     def incomplete_keys(self) -> set[str]:
         """The keys of the items with an answer that is not complete."""
         return self.unanswered_keys & set(self.saved_answers)
@@ -146,7 +182,12 @@ class Assessment(TimedOrder):
         typed_texts: Mapping[str, str],
         late_seconds: list[int | None],
     ) -> AssessmentEvidence:
-        points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
+        stored_points = figures.get(POINTS_FIGURE)
+        points = (
+            self.given_points
+            if stored_points is None
+            else {key: Decimal(text) for key, text in stored_points.items()}
+        )
         items = scoring.score_items(self.content, answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time or pauses.
@@ -188,6 +229,11 @@ class Assessment(TimedOrder):
             result.figures = {**result.figures, ANSWERS_FIGURE: answers}
         super().reopen(session, secret_box, actor, reason, now)
 
+    def require_open(self, given_at: datetime) -> None:
+        super().require_open(given_at)
+        if self.progress == SUBMITTED:
+            raise Conflict("This test has already been submitted")
+
     def require_retakable(self) -> None:
         if self.status != COMPLETED:
             raise Conflict("Only a completed test can be taken again")
@@ -209,7 +255,7 @@ class Assessment(TimedOrder):
     def end_attempt(
         self, session: Session, secret_box: SecretBox, actor: str, now: datetime
     ) -> None:
-        """Score the answers that were saved so far, and complete the order."""
+        """Submit the answers that were saved so far."""
         self.submit(session, secret_box, now, actor)
 
     def save(
@@ -244,9 +290,39 @@ class Assessment(TimedOrder):
     def submit(
         self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"
     ) -> None:
-        """Score the saved answers and complete the order."""
+        """Submit the saved answers, and complete the order, unless an answer needs marking."""
         seconds = self.elapsed_seconds(now)
-        scored = scoring.score(self.content, self.saved_answers)
+        self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
+        if self.is_receipt_sent_at_submission:
+            self.tell_candidate(session, COMPLETION, now)
+        if self.unmarked_items:
+            self.go_on(session, now, actor)
+            self.change_progress(session, SUBMITTED)
+        else:
+            self._complete(session, secret_box, seconds, actor, now)
+
+    def require_submitted(self) -> None:
+        """Raise Conflict unless the answers wait for marks."""
+        if self.status != PENDING or self.progress != SUBMITTED:
+            raise Conflict("Only the answers of a submitted test are marked, until it is completed")
+
+    def complete_with_marks(
+        self, session: Session, secret_box: SecretBox, actor: str, now: datetime
+    ) -> None:
+        """Complete a submitted test. Raises Conflict while an answer has no points."""
+        self.require_submitted()
+        if unmarked := self.unmarked_items:
+            raise Conflict("%(count)d of the answers are not marked yet", count=len(unmarked))
+        times = (self.started_at, self.submitted_at, self.attempt_ends_at)
+        started_at, *ends = [moment for moment in times if moment]
+        seconds = int((min(ends) - started_at).total_seconds())
+        self._complete(session, secret_box, seconds, actor, now)
+
+    def _complete(
+        self, session: Session, secret_box: SecretBox, seconds: int, actor: str, now: datetime
+    ) -> None:
+        """Score the saved answers and complete the order. `seconds` is how long it took."""
+        scored = scoring.score(self.content, self.saved_answers, self.given_points)
         result = Result(
             score=None if scored.percent is None else float(scored.percent),
             grade=scored.grade,
@@ -255,7 +331,6 @@ class Assessment(TimedOrder):
             figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
             duration=None if self._is_duration_telling(seconds) else seconds,
         )
-        self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
 
     def _is_duration_telling(self, seconds: int) -> bool:
@@ -266,7 +341,7 @@ class Assessment(TimedOrder):
 
     def _points_by_key(self) -> dict[str, str]:
         # A later rule of scoring must not change the points that a report shows.
-        items = scoring.score_items(self.content, self.saved_answers)
+        items = scoring.score_items(self.content, self.saved_answers, points=self.given_points)
         return {item.key: str(item.points) for item in items if item.points is not None}
 
     def _find_item(self, key: str) -> Item:

@@ -21,12 +21,16 @@ from provider.core.labels import format_number
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
+NO_POINTS: Mapping[str, Decimal] = MappingProxyType({})
 RIGHT, PARTLY_RIGHT, WRONG = MARKS = ("right", "partly_right", "wrong")
 
 
 @dataclass(frozen=True)
 class SectionScore:
-    """The figures of one section. `percent` is None for weight 0; `traits` are (name, percent)."""
+    """The figures of one section. `traits` are (name, percent).
+
+    `percent` is None for weight 0, and while an answer has no points yet.
+    """
 
     title: str
     percent: Decimal | None
@@ -42,8 +46,9 @@ class SectionScore:
 
 @dataclass(frozen=True)
 class ScoredItem:
-    """One item as the report shows it. `points` is None in a section of weight 0.
+    """One item as the report shows it.
 
+    `points` is None in a section of weight 0, and for an answer that nobody has marked yet.
     `answer` is None for a blank. It has a typed text that could not be read, without being
     answered.
     """
@@ -86,7 +91,10 @@ class ScoredItem:
 
 @dataclass(frozen=True)
 class Score:
-    """The result of a test. `percent` is 0 to 100; None for a test without scored sections."""
+    """The result of a test. `percent` is 0 to 100.
+
+    It is None for a test without scored sections, and while an answer has no points yet.
+    """
 
     percent: Decimal | None
     grade: str | None
@@ -106,12 +114,17 @@ class Score:
         return {"bars": [bar for section in self.sections for bar in _bars(section)]}
 
 
-def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
-    """Score answers: values of `parse_answer` by item key. None or an absent key is a blank."""
-    total = _total_percent(content, answers)
+def score(
+    content: TestContent, answers: Mapping[str, Any], given: Mapping[str, Decimal] = NO_POINTS
+) -> Score:
+    """Score answers: values of `parse_answer` by item key. None or an absent key is a blank.
+
+    `given` are the points that markers gave, by item key.
+    """
+    total = _total_percent(content, answers, given)
     grade = content.grades.grade_for(total) if content.grades and total is not None else None
     summary = (content.summaries or {}).get(grade or "")
-    sections = tuple(_score_section(section, answers) for section in content.sections)
+    sections = tuple(_score_section(section, answers, given) for section in content.sections)
     return Score(total, grade, summary, sections)
 
 
@@ -119,9 +132,12 @@ def score_items(
     content: TestContent,
     answers: Mapping[str, Any],
     typed_texts: Mapping[str, str] = MappingProxyType({}),
-    points: Mapping[str, Decimal] = MappingProxyType({}),
+    points: Mapping[str, Decimal] = NO_POINTS,
 ) -> tuple[ScoredItem, ...]:
-    """Return each item with its points: those of `points`, by key, where it has the item."""
+    """Return each item with its points: those of `points`, by key, where it has the item.
+
+    They are of a result, or of markers.
+    """
     return tuple(
         _score_item(
             section,
@@ -135,26 +151,42 @@ def score_items(
     )
 
 
-def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal | None:
+def _total_percent(
+    content: TestContent, answers: Mapping[str, Any], given: Mapping[str, Decimal]
+) -> Decimal | None:
     scored = [section for section in content.sections if section.is_scored]
-    if not scored:
-        return None
-    shares = [
-        _points_share(section.items, answers) * Fraction(section.weight) for section in scored
-    ]
+    total = Fraction(0)
+    for section in scored:
+        share = _points_share(section.items, answers, given)
+        if share is None:
+            return None
+        total += share * Fraction(section.weight)
     weights = sum(section.weight for section in scored)
-    return to_percent(sum(shares, Fraction(0)) / Fraction(weights))
+    return to_percent(total / Fraction(weights)) if scored else None
 
 
-def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
-    points = sum((Fraction(item.points) for item in items), Fraction(0))
-    earned = sum((item.points_for(answers.get(item.key)) for item in items), Fraction(0))
-    return max(Fraction(0), earned / points)
+def _points_share(
+    items: Sequence[Item], answers: Mapping[str, Any], given: Mapping[str, Decimal]
+) -> Fraction | None:
+    earned = Fraction(0)
+    for item in items:
+        points = _points_earned(item, answers.get(item.key), given)
+        if points is None:
+            return None
+        earned += points
+    return max(Fraction(0), earned / sum(Fraction(item.points) for item in items))
 
 
-def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
+def _points_earned(item: Item, value: Any, given: Mapping[str, Decimal]) -> Fraction | None:
+    return Fraction(given[item.key]) if item.key in given else item.points_for(value)
+
+
+def _score_section(
+    section: Section, answers: Mapping[str, Any], given: Mapping[str, Decimal]
+) -> SectionScore:
     answered = sum(item.is_answered(answers.get(item.key)) for item in section.items)
-    percent = to_percent(_points_share(section.items, answers)) if section.is_scored else None
+    share = _points_share(section.items, answers, given) if section.is_scored else None
+    percent = None if share is None else to_percent(share)
     traits = tuple(_traits(section, answers))
     return SectionScore(section.title, percent, answered, len(section.items), traits)
 
@@ -196,7 +228,8 @@ def _score_item(
     section: Section, item: Item, value: Any, typed: str | None, points: Decimal | None
 ) -> ScoredItem:
     if points is None:
-        points = _round_points(item.points_for(value))
+        earned = item.points_for(value)
+        points = None if earned is None else _round_points(earned)
     return ScoredItem(
         section=section.title,
         key=item.key,

@@ -60,7 +60,6 @@ class Interview(TimedOrder):
         "submitted": progress_state("staff"),
     }
     time_over_message = gettext_noop("The time for this interview is over")
-    is_receipt_sent_at_submission = True
     other_ways: ClassVar[Mapping[str, LazyText]] = {
         "writing": lazy_gettext("in writing"),
         "telephone": lazy_gettext("by telephone"),
@@ -76,6 +75,10 @@ class Interview(TimedOrder):
     def content(self) -> InterviewContent:
         """The content of the version that was ordered."""
         return self.version.parsed(InterviewTemplate.parse)
+
+    @property
+    def is_receipt_sent_at_submission(self) -> bool:
+        return True
 
     @property
     def answer_places(self) -> frozenset[str]:

@@ -87,7 +87,12 @@ def test_example_reads_scores_and_shows_its_answers(kind: ItemKind) -> None:
     assert item.parse_answer({}) is None
     answers = list(item.trial_answers())
     scores = [scoring.score(test, {item.key: answer}) for answer in answers]
-    if item.scoring_problem:
+    if item.needs_marking:
+        assert [score.percent for score in scores] == [None] * len(answers)
+        given = {item.key: item.points}
+        scores = [scoring.score(test, {item.key: answer}, given) for answer in answers]
+        assert {score.percent for score in scores} == {100}
+    elif item.scoring_problem:
         figures = [figure for score in scores for figure in score.sections[0].traits]
         assert {percent for _, percent in figures} >= {0, 100}
     else:
@@ -132,7 +137,8 @@ def test_any_form_is_refused_or_reads_as_a_full_answer(kind: ItemKind, data: st.
     with suppress(Invalid):
         value = item.parse_answer(form)
         if value is not None:
-            assert 0 <= item.score(value) <= 1
+            share = item.score(value)
+            assert item.needs_marking if share is None else 0 <= share <= 1
             assert item.format_answer(value)
             assert item.parse_answer(MultiDict(item.form_fields(value))) == value
             assert json.loads(json.dumps(value)) == value

@@ -241,6 +241,6 @@ def test_parse_answer_any_form_scores_0_to_1_or_is_refused(item: Item, values: l
     with suppress(Invalid):
         value = parse_values(item, *values)
         if value is not None:
-            assert 0 <= item.score(value) <= 1
+            assert 0 <= (item.score(value) or 0) <= 1
             assert item.format_answer(value)
             assert item.parse_answer(MultiDict(item.form_fields(value))) == value

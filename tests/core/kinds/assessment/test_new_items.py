@@ -254,3 +254,16 @@ def test_gap_fill_refuses_unknown_options_and_long_texts() -> None:
     item = load("gap_fill")
     assert "not one of the choices" in form_error(item, form(state="boils"))
     assert "too long" in form_error(item, form(degrees="x" * 201))
+
+
+# long_text
+
+
+def test_long_text_keeps_its_lines_within_its_limits() -> None:
+    item = load("long_text", max_length=30, max_words=4)
+    assert item.parse_answer(form(answer=" One  \r\n\r\n two\x00 ")) == "One\n\n two"
+    assert "at most 30 characters" in form_error(item, form(answer="x" * 31))
+    assert "5 words. Write at most 4" in form_error(item, form(answer="a b c\nd e"))
+    assert item.score("One") is None
+    assert item.points_for("One") is None
+    assert item.points_for(None) == 0

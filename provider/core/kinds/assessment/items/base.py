@@ -66,6 +66,7 @@ class Item(ABC):
     """
 
     kind: ClassVar[str]
+    needs_marking: ClassVar[bool] = False  # whether people give the points of an answer
     key: str
     prompt: str
     points: Decimal = Decimal(1)
@@ -111,19 +112,27 @@ class Item(ABC):
         return None
 
     @abstractmethod
-    def score(self, value: Any) -> Fraction:
-        """Return the share of the points that an answer earns, from 0 to 1."""
+    def score(self, value: Any) -> Fraction | None:
+        """Return the share of the points that an answer earns, from 0 to 1.
+
+        None for an item that needs marking: `core/kinds/assessment/marks.py` has its points.
+        """
 
     def is_answered(self, value: Any) -> bool:
         """Tell whether an answer is complete. One that is not is saved, and the item is open."""
         return value is not None
 
-    def points_for(self, value: Any) -> Fraction:
-        """Return the points that an answer earns, below 0 for a wrong one; 0 for a blank."""
-        share = Fraction(0) if value is None else self.score(value)
-        if share == 0 and value is not None:
-            return -Fraction(self.wrong_points)
-        return Fraction(self.points) * share
+    def points_for(self, value: Any) -> Fraction | None:
+        """Return the points that an answer earns, below 0 for a wrong one; 0 for a blank.
+
+        None for an answer that needs marking.
+        """
+        if value is None:
+            return Fraction(0)
+        share = self.score(value)
+        if share is None:
+            return None
+        return Fraction(self.points) * share if share else -Fraction(self.wrong_points)
 
     def trait_shares(self, value: Any) -> Iterator[tuple[str, Fraction]]:
         """Yield each trait that an answer tells about, with its share of the item's points."""
