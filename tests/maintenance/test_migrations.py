@@ -11,7 +11,13 @@ import sqlalchemy as sa
 
 from provider import maintenance
 from provider.core.kinds import KINDS
-from provider.core.orders import STATUSES, compute_email_digest, orders_of_person, search
+from provider.core.orders import (
+    FINAL_STATUSES,
+    STATUSES,
+    compute_email_digest,
+    orders_of_person,
+    search,
+)
 from provider.core.orders.filters import OrderFilters
 from provider.core.orders.states import waiting_for
 from provider.maintenance import schema_version
@@ -63,7 +69,7 @@ def order_states() -> list[tuple[str, str, str]]:
         (kind, status, progress)
         for kind, status in product(KINDS, STATUSES)
         for progress in KINDS[kind].order_class.progress_table
-        if (kind, status, progress) != ("assessment", "pending", "submitted")
+        if (kind, progress) != ("assessment", "submitted") or status in FINAL_STATUSES
     ]
 
 
