@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from flask import Blueprint, Flask
+from flask import Flask
 
 from provider.core import labels
 from provider.core.emails import EMAIL_SUBJECTS
@@ -56,12 +56,13 @@ def missing_pages(kind: Kind, pages: KindPages | None, app: Flask) -> list[str]:
         templates.append(f"report/{kind.name}/report.html")
     known_templates = set(app.jinja_env.list_templates())
     endpoints = {rule.endpoint.rpartition(".")[0] for rule in app.url_map.iter_rules()}
-    parents = {"candidate.": pages.candidate, "console.": pages.console, "": pages.report}
+    nested = [("candidate.", pages.candidate), ("console.", pages.console)]
+    nested += [("console.", pages.products), ("", pages.report)]
     return [
         *(f"template {name}" for name in templates if name not in known_templates),
         *(
             f"views of the blueprint {parent}{blueprint.name}"
-            for parent, blueprint in parents.items()
+            for parent, blueprint in nested
             if blueprint and f"{parent}{blueprint.name}" not in endpoints
         ),
         *_missing_event_labels(_event_types(_files_of_blueprints(pages))),
@@ -170,7 +171,7 @@ def _event_types(paths: Iterator[Path]) -> set[str]:
 
 
 def _files_of_blueprints(pages: KindPages) -> Iterator[Path]:
-    blueprints: list[Blueprint | None] = [pages.candidate, pages.console, pages.report]
+    blueprints = [pages.candidate, pages.console, pages.report, pages.products]
     for blueprint in blueprints:
         if blueprint:
             yield Path(str(importlib.import_module(blueprint.import_name).__file__))

@@ -70,8 +70,9 @@ def _nest_kind_pages() -> None:
     """Nest the kinds' blueprints, once in a process: afterwards their parents are registered."""
     for pages in KIND_PAGES.values():
         candidate_pages.routes.register_blueprint(pages.candidate)
-        if pages.console:
-            console.routes.register_blueprint(pages.console)
+        for routes in (pages.console, pages.products):
+            if routes:
+                console.routes.register_blueprint(routes)
 
 
 def is_page_path(path: str) -> bool:

@@ -41,6 +41,7 @@ from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passk
 from tests.pictures import make_png
 from tests.second_step import set_up_second_step
 from tests.web.console.test_alerts import open_alert
+from tests.web.console.test_assessment_rescoring import complete_wrong_order
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
@@ -50,7 +51,6 @@ from tests.web.console.test_pauses import pause
 from tests.web.console.test_permissions import console_routes
 from tests.web.console.test_products import PRODUCT_FILE, import_file
 from tests.web.console.test_products import perform_action as perform_product_action
-from tests.web.console.test_rescoring import complete_wrong_order
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
 ADMIN = "admin@provider.test"

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.scale_scoring import BoundScale
+from provider.core.kinds.assessment.scales import EXCLUDE, SUM
 from provider.core.products.documents import DocumentWarning
 from provider.core.products.markdown_warnings import find_markdown_warnings
 
@@ -16,6 +18,14 @@ def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
     for section_index, section in enumerate(content.sections):
         for item_index, item in enumerate(section.items):
             yield from _item_warnings(f"sections[{section_index}].items[{item_index}]", item)
+    for index, scale in enumerate(content.bound_scales):
+        yield from _scale_warnings(f"scales[{index}]", scale)
+
+
+def _scale_warnings(path: str, scale: BoundScale) -> Iterator[DocumentWarning]:
+    if scale.missing_rule == EXCLUDE and scale.scale.method == SUM:
+        problem = "makes the sum lower with each missing answer; the rule mean prorates it"
+        yield DocumentWarning(f"{path}.missing.rule", problem)
 
 
 def _item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:

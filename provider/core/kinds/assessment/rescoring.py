@@ -28,7 +28,7 @@ from provider.core.orders import COMPLETED, OPEN_STATUSES, Result
 from provider.core.orders.actions import RESCORE, RUN_ACTIONS
 from provider.core.orders.bulk_run import BulkRun
 from provider.core.products import ProductVersion
-from provider.errors import Conflict, Invalid
+from provider.errors import Conflict
 
 # The newest attempts that a preview scores: a thousand take a second or two.
 MAX_PREVIEWED_ATTEMPTS = 1000
@@ -70,7 +70,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Rescoring:
-    """A version whose keys are right, and the other versions with the same items."""
+    """A version whose keys are right, and the other published versions with the same items."""
 
     product: Test
     target: ProductVersion
@@ -78,14 +78,16 @@ class Rescoring:
 
     @classmethod
     def plan(cls, product: Test, target: ProductVersion) -> Self:
-        """Raises Conflict for a draft, and for a version that nobody can score by."""
+        """Raises Conflict for a draft. Other drafts are left out: they may get right keys yet."""
         if target.published_at is None:
             raise Conflict("Publish this version first: a draft may still change")
         content = target.parsed(Test.parse)
         others = [
             version
             for version in product.versions
-            if version is not target and _has_same_items(version, content)
+            if version is not target
+            and version.published_at is not None
+            and has_same_items(version.parsed(Test.parse), content)
         ]
         return cls(product, target, tuple(others))
 
@@ -182,13 +184,6 @@ class Rescoring:
 def _count(session: Session, query: Select[Any]) -> int:
     rows = query.limit(MAX_COUNT).subquery()
     return session.scalar(select(func.count()).select_from(rows)) or 0
-
-
-def _has_same_items(version: ProductVersion, content: Any) -> bool:
-    try:
-        return has_same_items(version.parsed(Test.parse), content)
-    except Invalid:  # a draft of an earlier program, which nobody can order
-        return False
 
 
 def _load_answers(

@@ -1,4 +1,4 @@
-"""Warnings about accepted texts that are the same answer, and options that look the same."""
+"""Warnings about equal accepted texts, options that look the same, and sums with gaps."""
 
 from typing import Any
 
@@ -50,3 +50,16 @@ def test_option_that_looks_the_same_is_found(kind: str, other: str) -> None:
 def test_option_that_looks_different_is_not_found(other: str) -> None:
     options = [{"key": "a", "text": "mW", "correct": True}, {"key": "b", "text": other}]
     assert warnings_of(kind="single_choice", options=options) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "method", "count"), [("exclude", "sum", 1), ("exclude", "mean", 0), ("mean", "sum", 0)]
+)
+def test_sum_that_is_lower_with_missing_answers_is_found(
+    rule: str, method: str, count: int
+) -> None:
+    item = {"key": "a", "kind": "likert", "prompt": "?", "labels": ["No", "Yes"]}
+    scale = {"key": "s", "name": "S", "items": ["a"], "method": method, "missing": {"rule": rule}}
+    section = {"key": "one", "title": "One", "items": [item]}
+    test = content.parse({"name": "Sums", "sections": [section], "scales": [scale]})
+    assert [row.path for row in find_warnings(test)] == ["scales[0].missing.rule"] * count

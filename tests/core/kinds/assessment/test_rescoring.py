@@ -252,6 +252,19 @@ def test_plan_refuses_a_draft_a_short_reason_and_a_second_run(
             rescoring.start(session, REASON, AUTHOR, services.now())
 
 
+def test_draft_keeps_its_own_keys(
+    services: Services, product_id: str, order_ids: list[str]
+) -> None:
+    number = publish(services, product_id, TEST_CONTENT)
+    with services.db.writing() as session:
+        draft = deepcopy(WRONG_CONTENT) | {"name": "Reasoning", "time_limit": 30}
+        Test.find(session, product_id).add_version(session, draft, "0" * 64, services.now())
+    start(services, product_id, number)
+    with services.db.reading() as session:
+        versions = Test.find(session, product_id).versions
+        assert [version.scoring_version.number for version in versions] == [2, 2, 3]
+
+
 def changed_item(**fields: Any) -> content.TestContent:
     """Return the test with another first question."""
     test = deepcopy(TEST_CONTENT) | {"name": "Reasoning"}

@@ -18,6 +18,7 @@ from provider.core.kinds.assessment.scale_profile import (
     build_profiles,
     cut_score_facts,
 )
+from provider.core.products.documents import Document, parse_documents, to_yaml
 from provider.core.products.samples import load_sample_documents
 from provider.errors import Invalid
 from tests.core.kinds.assessment import slow_scorer
@@ -94,6 +95,16 @@ def test_scores_agree_with_an_independent_scorer(attempt: tuple[Json, dict[str, 
     assert all(0 <= position <= 100 for position in positions)
     basis = test.get("grades", {}).get("on", "percent")
     assert bool(list(cut_score_facts(scored.figures()))) == (basis != "percent")
+
+
+@settings(deadline=None)
+@given(attempts())
+def test_export_and_import_of_a_test_is_the_identity(attempt: tuple[Json, dict[str, Any]]) -> None:
+    test, answers = attempt
+    document = Document("assessment", "generated", test["name"], test)
+    [read] = parse_documents(to_yaml(document), "generated.yaml")
+    assert read == document
+    assert score(read.content, answers).details == score(test, answers).details
 
 
 def test_scale_sums_positions_and_reverses_items() -> None:
