@@ -94,7 +94,7 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
         "Answer.value in personal_columns or other_columns",
         "Answer.typed in personal_columns or other_columns",
     ]
-    classified_twice = replace(test, other_columns=(Answer.item_key, Answer.number, Answer.value))
+    classified_twice = replace(test, other_columns=(*test.other_columns, Answer.value))
     assert missing_core_parts(classified_twice) == missing_core_parts(unclassified)[:1]
     assert missing_core_parts(replace(test, scheduled_works=())) == [
         "CLOSE_ATTEMPTS in scheduled_works"
