@@ -65,6 +65,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "disclosures",
     "email_texts",
     "erased_orders",
+    "heartbeats",
     "offboardings",
     "product_files",
     "product_versions",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, false, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -25,6 +25,8 @@ class Product(Base):
     __tablename__ = "products"
     __table_args__ = (UniqueConstraint("kind", "key"),)
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
+
+    can_be_timed: ClassVar[bool] = False  # whether candidates may take it against the clock
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(

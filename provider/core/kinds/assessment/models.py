@@ -55,6 +55,7 @@ class Test(Product):
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
     __test__ = False  # pytest would collect a class whose name begins with Test
+    can_be_timed = True
 
     @staticmethod
     def parse(document: dict[str, Any]) -> TestContent:

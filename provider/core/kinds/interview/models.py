@@ -42,6 +42,7 @@ class InterviewTemplate(Product):
     """A set of questions that an ATS can order as a video interview."""
 
     __mapper_args__ = {"polymorphic_identity": "interview"}  # noqa: RUF012
+    can_be_timed = True
 
     @staticmethod
     def parse(document: dict[str, Any]) -> InterviewContent:
