@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from provider.web.candidate import assessment, check, interview
-from provider.web.console import checks, interviews
+from provider.web.console import assessment_trial, checks, interviews
 from provider.web.report import interview_media
 
 
@@ -24,7 +24,7 @@ class KindPages:
 
 
 KIND_PAGES: dict[str, KindPages] = {
-    "assessment": KindPages(candidate=assessment.routes),
+    "assessment": KindPages(candidate=assessment.routes, console=assessment_trial.routes),
     "interview": KindPages(interview.routes, interviews.routes, interview_media.routes),
     "check": KindPages(candidate=check.routes, console=checks.routes),
 }

@@ -17,6 +17,7 @@ COMMON_TABLES = {
     "attempts",  # through messages
     "candidates",  # through orders
     "disclosures",
+    "drafts",  # through products
     "product_versions",  # through products
     "scheduled_work",
     "sign_in_attempts",

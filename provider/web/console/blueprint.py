@@ -37,6 +37,7 @@ from provider.web.console import (
     sign_in,
     usage,
 )
+from provider.web.console.editor import creation, entry, outline, publishing, upload, versions
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
@@ -61,9 +62,15 @@ for section in (
     deliveries,
     alerts,
     emails,
+    creation,
     products,
     product_actions,
     product_import,
+    outline,
+    entry,
+    publishing,
+    upload,
+    versions,
     accounts,
     account_creation,
     account_emails,

@@ -12,6 +12,7 @@ from provider.core.kinds import KINDS
 from provider.core.labels import label_for
 from provider.core.products import DRAFT, PUBLISHED, Product, ProductVersion
 from provider.core.products.documents import load_content
+from provider.core.products.draft import find_draft
 from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
@@ -61,6 +62,7 @@ def detail(product_id: str) -> str:
             content=content,
             problem=problem,
             newest_version=product.versions[-1] if product.versions else None,
+            draft=find_draft(session, product),
         )
 
 

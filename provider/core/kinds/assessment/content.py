@@ -110,13 +110,13 @@ class SectionSchema(DocumentSchema):
     @validates_schema
     def _require_scorable_items(self, data: dict[str, Any], **_: Any) -> None:
         problems = {
-            index: item.scoring_problem
+            index: {name: [advice]}
             for index, item in enumerate(data["items"])
             if item.scoring_problem
+            for name, advice in [item.scoring_problem]
         }
         if data["weight"] and problems:
-            index, (name, advice) = next(iter(problems.items()))
-            raise ValidationError({"items": {index: {name: [advice]}}})
+            raise ValidationError({"items": problems})
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Section:
