@@ -21,7 +21,13 @@ from provider.core.products.draft import (
     node_digest,
     working_content,
 )
-from provider.core.products.draft_edits import Path, find_node, format_path, parse_document_path
+from provider.core.products.draft_edits import (
+    ROOT,
+    Path,
+    find_node,
+    format_path,
+    parse_document_path,
+)
 from provider.errors import NotFound
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act
@@ -153,12 +159,14 @@ class Entry:
         return node_digest({name: value for name, value in self.node.items() if name not in names})
 
     def errors(self, problems: Mapping[str, str]) -> dict[str, str]:
-        """Return the errors within the entry by their path in its form."""
+        """Return the problems within the entry's own page, by their path in its form."""
         prefix = "" if self.is_root else f"{self.path_text}."
+        lists = page_lists(self.schema, is_root=self.is_root) if self.schema else []
+        inner = tuple(f"{prefix}{name}." for name, _ in lists)
         return {
-            path.removeprefix(prefix): text
+            path.removeprefix(prefix).removeprefix(ROOT): text
             for path, text in problems.items()
-            if path.startswith(prefix)
+            if path.startswith(prefix) and not path.startswith(inner)
         }
 
 

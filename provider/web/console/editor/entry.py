@@ -78,8 +78,9 @@ def preview(product_id: str, path: str) -> Response:
     with current_services().db.reading() as session:
         editing = Editing.open(session, product_id)
         entry = editing.entry(parse_path(path))
-        errors = entry.errors(form_errors(editing.check().errors))
-        problems = render_template("console/editor/_entry_problems.html", errors=errors)
+        problems = render_template(
+            "console/editor/_entry_problems.html", **_problem_context(editing, entry)
+        )
         return make_response(jsonify(preview=render_preview(editing, entry), problems=problems))
 
 
@@ -118,6 +119,15 @@ def _read(content: Content, entry: Entry) -> dict[str, Any]:
     if act in ("up", "down"):
         return move_node(node, parse_path(row_text), -1 if act == "up" else 1)[0]
     return remove_node(node, parse_path(row_text)) if act == "remove" else node
+
+
+def _problem_context(editing: Editing, entry: Entry) -> dict[str, dict[str, str]]:
+    """Return the errors and the warnings within an entry, by their path in its form."""
+    checked = editing.check()
+    return {
+        "errors": entry.errors(form_errors(checked.errors)),
+        "warnings": entry.errors(form_errors(checked.warnings)),
+    }
 
 
 def _next_url(product_id: str, editing: Editing, place: Path) -> str:
@@ -170,9 +180,11 @@ def _respond_changed(
 def _render(
     editing: Editing, entry: Entry, conflict: str = "", seen: str = "", changes: Any = ()
 ) -> Response:
-    errors = entry.errors(form_errors(editing.check().errors))
+    problems = _problem_context(editing, entry)
     fields = (
-        build_form(entry.schema, entry.node, errors, is_root=entry.is_root) if entry.schema else []
+        build_form(entry.schema, entry.node, problems["errors"], is_root=entry.is_root)
+        if entry.schema
+        else []
     )
     kind = entry.node.get("kind")
     page = render_template(
@@ -181,7 +193,7 @@ def _render(
         product=editing.product,
         entry=entry,
         fields=fields,
-        errors=errors,
+        **problems,
         kind_text=texts.item_text(kind) if isinstance(kind, str) else "",
         seen=seen or entry.digest,
         conflict=conflict,

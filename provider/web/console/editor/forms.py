@@ -32,6 +32,8 @@ Errors = Mapping[str, str]
 # The fields of a document that no author changes in a form.
 FIXED_FIELDS = ("kind", "schema")
 MAX_ROW_INDEX = 999
+# The fields that an author changes seldom come after those that make the entry.
+LATE_FIELDS = ("points", "wrong_points", "partial", "required", "plain", "shuffle")
 # The fields that name an entry, in this order.
 NAMING_FIELDS = ("title", "name", "text", "prompt", "left")
 
@@ -135,7 +137,10 @@ def page_lists(schema: Schema, *, is_root: bool) -> list[tuple[str, ListOf]]:
 def _fields_of(
     schema: Schema, entry: Mapping[str, Any], *, is_root: bool
 ) -> Iterator[tuple[str, fields.Field[Any], str]]:
-    for name, schema_field in schema.fields.items():
+    late = {name: rank for rank, name in enumerate(LATE_FIELDS, 1)}
+    names = sorted(schema.fields, key=lambda name: late.get(name, 0))
+    for name in names:
+        schema_field = schema.fields[name]
         if name in FIXED_FIELDS:
             continue
         widget = choose_widget(schema_field, entry.get(name, MISSING), is_root=is_root)
