@@ -6,6 +6,7 @@ from difflib import unified_diff
 from typing import Any
 
 from provider.core.products import safe_yaml
+from provider.core.products.draft import node_digest
 from provider.core.products.draft_edits import Path
 
 ADDED, REMOVED, MOVED, CHANGED = "added", "removed", "moved", "changed"
@@ -27,42 +28,43 @@ class Change:
         return [(line[0], line[1:]) for line in diff if not line.startswith("@@")]
 
 
-def compare(before: Any, after: Any, path: Path = ()) -> Iterator[Change]:
-    """Yield what changed from one part of a document to another."""
-    if before == after and type(before) is type(after):
-        return
+def compare(before: Any, after: Any) -> Iterator[Change]:
+    """Yield what changed from one document, or part of one, to another."""
+    yield from _compare(before, after, (), ())
+
+
+def _compare(before: Any, after: Any, old_path: Path, path: Path) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys((*before, *after)):
-            yield from _compare_names(before, after, name, (*path, name))
+            if name not in after:
+                yield Change((*old_path, name), REMOVED, before=before[name])
+            elif name not in before:
+                yield Change((*path, name), ADDED, after=after[name])
+            else:
+                places = (*old_path, name), (*path, name)
+                yield from _compare(before[name], after[name], *places)
     elif (old := _by_key(before)) is not None and (new := _by_key(after)) is not None:
-        yield from _compare_entries(old, new, path)
-    else:
+        yield from _compare_entries(old, new, old_path, path)
+    elif node_digest(before) != node_digest(after):  # 1 and true are equal, and not the same
         yield Change(path, CHANGED, before, after)
 
 
-def _compare_names(
-    before: Mapping[str, Any], after: Mapping[str, Any], name: str, path: Path
-) -> Iterator[Change]:
-    if name not in after:
-        yield Change(path, REMOVED, before=before[name])
-    elif name not in before:
-        yield Change(path, ADDED, after=after[name])
-    else:
-        yield from compare(before[name], after[name], path)
-
-
 def _compare_entries(
-    old: Mapping[str, tuple[int, Any]], new: Mapping[str, tuple[int, Any]], path: Path
+    old: Mapping[str, tuple[int, Any]],
+    new: Mapping[str, tuple[int, Any]],
+    old_path: Path,
+    path: Path,
 ) -> Iterator[Change]:
     for key, (index, entry) in old.items():
         if key not in new:
-            yield Change((*path, index), REMOVED, before=entry)
+            yield Change((*old_path, index), REMOVED, before=entry)
     common = [key for key in old if key in new]
     if common != [key for key in new if key in old]:
         yield Change(path, MOVED, before=list(old), after=list(new))
     for key, (index, entry) in new.items():
         if key in old:
-            yield from compare(old[key][1], entry, (*path, index))
+            old_index, old_entry = old[key]
+            yield from _compare(old_entry, entry, (*old_path, old_index), (*path, index))
         else:
             yield Change((*path, index), ADDED, after=entry)
 

@@ -166,8 +166,8 @@ def _respond_changed(
         editing = Editing.open(session, product_id)
         standing = editing.entry(path)
         typed = Entry(path, _read(editing.content, standing), standing.schema)
-        changes = list(compare(standing.node, typed.node, path))
         content = replace_node(editing.content, path, typed.node)
+        changes = list(compare(editing.content, content))
         return _render(
             editing,
             typed,

@@ -11,7 +11,7 @@ from provider.core.audit import Action
 from provider.core.kinds import import_document
 from provider.core.products import Product, ProductVersion
 from provider.core.products.compare import compare
-from provider.core.products.documents import Document
+from provider.core.products.documents import Document, content_digest
 from provider.core.products.draft import drop_draft, node_digest
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
@@ -96,7 +96,7 @@ def _render(product_id: str, problem: str = "", status_code: int = 200) -> Respo
         before: dict[str, Any] = current.content if current else {}
         changes = list(compare(before, editing.content)) if current else []
         newest = product.versions[-1] if product.versions else None
-        is_new = newest is None or newest.content != editing.content
+        is_new = newest is None or newest.digest != content_digest(editing.content)
         page = render_template(
             "console/editor/publish.html",
             editing=editing,

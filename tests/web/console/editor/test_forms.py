@@ -11,6 +11,7 @@ from werkzeug.datastructures import MultiDict
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment.items import ITEM_KINDS
 from provider.core.products.documents import Document
+from provider.core.products.draft_edits import Path
 from provider.core.products.samples import load_sample_documents
 from provider.web.console.editor.editing import Entry
 from provider.web.console.editor.forms import FormField, build_form, page_lists, read_form
@@ -47,7 +48,7 @@ def _inputs(fields: list[FormField]) -> Iterator[tuple[str, str]]:
 
 def entries(schema: Schema, content: Mapping[str, Any]) -> Iterator[Entry]:
     """Yield every part of a document with a page of its own."""
-    pending = [()]
+    pending: list[Path] = [()]
     while pending:
         entry = Entry.find(schema, content, pending.pop())
         yield entry
