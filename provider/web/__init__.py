@@ -70,8 +70,9 @@ def _nest_kind_pages() -> None:
     """Nest the kinds' blueprints, once in a process: afterwards their parents are registered."""
     for pages in KIND_PAGES.values():
         candidate_pages.routes.register_blueprint(pages.candidate)
-        if pages.console:
-            console.routes.register_blueprint(pages.console)
+        for blueprint in (pages.console, pages.trial):
+            if blueprint:
+                console.routes.register_blueprint(blueprint)
 
 
 def is_page_path(path: str) -> bool:

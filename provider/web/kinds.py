@@ -14,17 +14,19 @@ class KindPages:
     """The blueprints of one kind; those that are None have no pages of the kind's own.
 
     `candidate` is nested in `/c` and `console` in `/console`, behind their authentication. `report`
-    checks the link of the report itself. The templates are in `candidate/KIND/`, `console/KIND/`
-    and `report/KIND/`.
+    checks the link of the report itself. `trial`, in `/console` too, lets authors try a draft;
+    `console/KIND/trial_link.html` links to it. The templates are in `candidate/KIND/`,
+    `console/KIND/` and `report/KIND/`.
     """
 
     candidate: Blueprint
     console: Blueprint | None = None
     report: Blueprint | None = None
+    trial: Blueprint | None = None
 
 
 KIND_PAGES: dict[str, KindPages] = {
-    "assessment": KindPages(candidate=assessment.routes, console=assessment_trial.routes),
+    "assessment": KindPages(candidate=assessment.routes, trial=assessment_trial.routes),
     "interview": KindPages(interview.routes, interviews.routes, interview_media.routes),
     "check": KindPages(candidate=check.routes, console=checks.routes),
 }

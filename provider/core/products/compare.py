@@ -17,7 +17,7 @@ class Change:
     """One difference at `path`: of the newer document, or of the older one for REMOVED."""
 
     path: Path
-    kind: str
+    action: str
     before: Any = None
     after: Any = None
 

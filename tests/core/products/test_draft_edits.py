@@ -86,7 +86,7 @@ def test_compare_matches_entries_by_key() -> None:
     del after["grades"]["excelled"]
     after["sections"][0]["items"][1]["answer"] = 1
     changes = {
-        (format_path(change.path), change.kind): change for change in compare(TEST_CONTENT, after)
+        (format_path(change.path), change.action): change for change in compare(TEST_CONTENT, after)
     }
     assert list(changes) == [
         ("time_limit", "changed"),

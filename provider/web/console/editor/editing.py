@@ -12,7 +12,7 @@ from provider.core.audit import Action
 from provider.core.kinds import KINDS
 from provider.core.kinds.document_check import CheckedContent, Problem, check_content
 from provider.core.products import Product
-from provider.core.products.compare import Change
+from provider.core.products.compare import REMOVED, Change
 from provider.core.products.draft import (
     Content,
     Draft,
@@ -262,6 +262,6 @@ def place_changes(
 ) -> list[PlacedText]:
     """Return changes with their places, in the document that has each of them."""
     return [
-        place(editing, change.path, change, before if change.kind == "removed" else after)
+        place(editing, change.path, change, before if change.action == REMOVED else after)
         for change in changes
     ]

@@ -1,7 +1,7 @@
 """The preview of an entry as candidates see it, rendered by the server from the draft.
 
-The template is `console/KIND/entry_preview.html`. It is a whole page of the candidate's, which the
-editor shows in a frame: the style sheets of the console and of the candidate do not mix.
+The template is `console/KIND/entry_preview.html`, if the kind has one. It is a whole page of the
+candidate's, which the editor shows in a frame, because the style sheets of the two do not mix.
 """
 
 from types import SimpleNamespace
@@ -24,7 +24,10 @@ def render_preview(editing: Editing, entry: Entry) -> str:
     if loaded is None:
         return ""
     return render_template(
-        f"console/{editing.product.kind}/entry_preview.html",
+        [
+            f"console/{editing.product.kind}/entry_preview.html",
+            "console/editor/entry_preview.html",
+        ],
         list_name=entry.list_name,
         entry=loaded,
         content=SimpleNamespace(
