@@ -249,13 +249,16 @@ def _read_rows(schema_field: ListOf, form: MultiDict[str, str], path: str, raw: 
     for index in sorted(index for index in indexes if index <= MAX_ROW_INDEX):
         entry = entries[index] if index < len(entries) else {}
         schema = inner_schema(schema_field.inner, entry)
-        if schema is None:
+        prefix = f"{path}.{index}."
+        # A row that is submitted as a spare one is shown was never filled, or was emptied.
+        if schema is None or not read_form(schema, {}, form, prefix=prefix):
             continue
-        row = read_form(schema, entry, form, used, prefix=f"{path}.{index}.", noun=noun)
-        if row:
-            rows.append(row)
-            used.append(str(row.get("key", "")))
-    return rows or raw
+        row = read_form(schema, entry, form, used, prefix=prefix, noun=noun)
+        rows.append(row)
+        used.append(str(row.get("key", "")))
+    if rows or not entries:
+        return rows or raw
+    return [] if schema_field.required else MISSING
 
 
 def _choices(schema_field: fields.Field[Any], widget: str, value: Any) -> Iterator[tuple[str, str]]:

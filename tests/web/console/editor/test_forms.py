@@ -103,6 +103,27 @@ def test_new_entry_gets_keys_from_its_texts() -> None:
     }
 
 
+def test_form_saved_twice_leaves_no_empty_rows() -> None:
+    schema = ITEM_KINDS["forced_choice"].schema
+    new = {"kind": "forced_choice"}
+    form = submit(
+        build_form(schema, new, {}),
+        prompt="Choose",
+        statements__0__text="First",
+        statements__2__text="Last",
+        statements__2__direction="reversed",
+    )
+    saved = read_form(schema, new, form)
+    last = {"key": "last", "text": "Last", "direction": "reversed"}
+    assert saved["statements"] == [{"key": "first", "text": "First"}, last]
+    # A script sends the same form again: the second row is still an empty one there.
+    assert read_form(schema, saved, form) == saved
+    form.pop("statements.0.text")
+    form.pop("statements.2.text")
+    form["statements.2.direction"] = "positive"
+    assert read_form(schema, saved, form)["statements"] == []
+
+
 def test_form_reads_numbers_lists_and_empty_fields() -> None:
     schema = ITEM_KINDS["numeric"].schema
     item = {"kind": "numeric", "key": "a", "prompt": "?", "answer": 3, "unit": "km", "points": 2}
