@@ -8,20 +8,26 @@ if (form) {
   const state = document.querySelector("[data-save-state]");
   const frame = document.querySelector("[data-preview]");
   const missing = document.querySelector("[data-preview-missing]");
-  let timer, saving = Promise.resolve(), isStopped = false;
+  let timer, saving = Promise.resolve(), isStopped = false, isDirty = false;
 
   form.addEventListener("input", () => {
     if (isStopped) return;
+    isDirty = true;
     state.textContent = "Not saved yet";
     clearTimeout(timer);
     // One save after the other: each carries the digest that the one before returned.
     timer = setTimeout(() => { saving = saving.then(save); }, SAVE_DELAY_MS);
   });
   form.addEventListener("submit", () => { clearTimeout(timer); isStopped = true; });
+  // The last words before the author leaves the page are sent while it closes.
+  addEventListener("pagehide", () => {
+    if (isDirty && !isStopped) navigator.sendBeacon(form.action, new FormData(form));
+  });
 
   async function save() {
     if (isStopped) return;
     const body = new FormData(form);
+    isDirty = false;
     let reply;
     try {
       const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
@@ -29,6 +35,7 @@ if (form) {
         ? await response.json()
         : { error: "Not saved: sign in again in another tab, then press “Save”" };
     } catch {
+      isDirty = true;
       state.textContent = "Not saved: no connection. It is tried again with your next change";
       return;
     }

@@ -1,14 +1,19 @@
 """An author makes a test in the browser from nothing, publishes it, and a candidate takes it."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.products import Product
+from provider.core.products.draft import working_content
 from provider.core.staff import Staff, complete_sign_in
+from provider.services import Services
 from tests import factories
 from tests.conftest import LiveServer
+from tests.wait_for import wait_for
 from tests.web.accessibility import AccessibilityChecker
 
 
@@ -38,6 +43,11 @@ def add_question(page: Page, kind: str, prompt: str) -> None:
     page.get_by_label("New question").select_option(label=kind)
     press(page, "Add a question")
     page.get_by_label("Question", exact=True).fill(prompt)
+
+
+def draft_content(services: Services) -> dict[str, Any]:
+    with services.db.reading() as session:
+        return working_content(session, session.scalars(select(Product)).one())
 
 
 def fill_rows(page: Page, field: str, *rows: str) -> None:
@@ -74,7 +84,8 @@ def test_author_makes_a_test_that_a_candidate_takes(author: Page, live_server: L
 
     add_question(page, "Number", "What is 17 + 25?")
     page.get_by_label("Right answer").fill("42")
-    press(page, "Save and close")
+    page.get_by_role("link", name="Editor").click()  # what is not saved yet is sent now
+    wait_for(lambda: "'answer': 42" in str(draft_content(services)))
     add_question(page, "Ordering", "What comes first?")
     fill_rows(page, "options", "Greet", "Serve", "Thank")
     press(page, "Save and close")
