@@ -333,7 +333,10 @@ def edit_draft(path: str, **fields: str) -> Act:
 def upload_draft(services: Services, console: ConsoleClient) -> str:
     product_id = factories.create_interview(services)
     file = (io.BytesIO(PRODUCT_FILE.encode()), "a.yaml")
-    succeed(console.submit(f"/console/products/{product_id}/edit/upload", seen="0", file=file))
+    page = f"/console/products/{product_id}/edit"
+    match = re.search(r'name="seen" value="([0-9a-f]{16})"', console.get_text(page))
+    assert match
+    succeed(console.submit(f"{page}/upload", seen=match[1], file=file))
     return f"product:{product_id}"
 
 

@@ -63,6 +63,11 @@ class Editing:
         return name if isinstance(name, str) and name.strip() else self.product.name
 
     @property
+    def digest(self) -> str:
+        """The digest of the whole draft."""
+        return node_digest(self.content)
+
+    @property
     def language(self) -> str:
         language = self.content.get("language")
         return language if isinstance(language, str) else ""

@@ -210,7 +210,7 @@ def discard(product_id: str) -> Response:
         product = Product.find(session, product_id)
         editing = Editing.open(session, product_id)
         if editing.draft is not None:
-            if str(editing.draft.number) != request.form.get("seen", ""):
+            if editing.digest != request.form.get("seen", ""):
                 raise Conflict("A colleague changed this draft, so it was not deleted")
             drop_draft(session, product)
             subject = f"product:{product_id}"

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from provider.core.products.documents import decode_documents
-from provider.core.products.draft import Content, find_draft
+from provider.core.products.draft import Content, node_digest
 from provider.core.products.safe_yaml import MAX_DOCUMENT_BYTES
 from provider.core.staff import Permission
 from provider.core.text_cleaning import clean_line
@@ -33,9 +33,8 @@ def perform(product_id: str) -> Response:
     if len(documents) > 1:
         raise Invalid("This file has several documents. Import it in the list of products")
 
-    def replace(_content: Content) -> dict[str, Any]:
-        draft = find_draft(session, editing.product)
-        if str(draft.number if draft else 0) != request.form.get("seen", ""):
+    def replace(content: Content) -> dict[str, Any]:
+        if node_digest(content) != request.form.get("seen", ""):
             raise Conflict("A colleague changed this draft, so it was not replaced. Look at it")
         return dict(documents[0].content)
 

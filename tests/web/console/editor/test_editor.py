@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from provider.core.products import Product
-from provider.core.products.draft import find_draft, working_content
+from provider.core.products.draft import find_draft, node_digest, working_content
 from provider.services import Services
 from tests import factories
 from tests.web.console_client import ConsoleClient
@@ -219,11 +219,17 @@ def test_draft_downloads_and_uploads_as_the_same_content(
     before = draft_content(services, test_id)
     file = console.client.get(f"{LIST}{test_id}/file/draft.yaml").data
     page = f"{LIST}{test_id}/edit"
-    data = (io.BytesIO(file), "a.yaml")
-    assert console.submit(f"{page}/upload", seen="1", file=data).status_code == 302
+    match = re.search(r'name="seen" value="([0-9a-f]{16})"', console.get_text(page))
+    assert match
+    data = (io.BytesIO(file.replace(b"half of 7", b"half of 8")), "a.yaml")
+    assert console.submit(f"{page}/upload", seen=match[1], file=data).status_code == 302
+    assert "half of 8" in str(draft_content(services, test_id))
+    stale = (io.BytesIO(file), "a.yaml")
+    assert console.submit(f"{page}/upload", seen=match[1], file=stale).status_code == 409
+    same = (io.BytesIO(file), "a.yaml")
+    seen = node_digest(draft_content(services, test_id))
+    assert console.submit(f"{page}/upload", seen=seen, file=same).status_code == 302
     assert draft_content(services, test_id) == before
-    stale = (io.BytesIO(file.replace(b"half of 7", b"half of 9")), "a.yaml")
-    assert console.submit(f"{page}/upload", seen="0", file=stale).status_code == 409
     version = console.client.get(f"{LIST}{test_id}/file/1.yaml")
     assert version.text.startswith("kind: assessment\nkey: ")
 
