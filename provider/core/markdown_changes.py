@@ -105,6 +105,10 @@ def _changes_of_lines(tokens: "Sequence[Token]") -> Iterator[MarkdownChange]:
         for match in _lost_backslashes(token.content):
             problem = f"“{match[0]}” is shown as “{match[1]}”"
             yield MarkdownChange(line + _line_of(match), problem, "backticks around the text")
+        for child in token.children or []:
+            if child.type == "image" and not child.content.strip():
+                problem = "a picture without a description shows nothing"
+                yield MarkdownChange(line, problem, "a description in its square brackets")
         yield from _changes_of_emphasis(token.children or [], line)
 
 

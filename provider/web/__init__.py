@@ -70,9 +70,9 @@ def _nest_kind_pages() -> None:
     """Nest the kinds' blueprints, once in a process: afterwards their parents are registered."""
     for pages in KIND_PAGES.values():
         candidate_pages.routes.register_blueprint(pages.candidate)
-        for routes in (pages.console, pages.products):
-            if routes:
-                console.routes.register_blueprint(routes)
+        for blueprint in (pages.console, pages.products, pages.trial):
+            if blueprint:
+                console.routes.register_blueprint(blueprint)
 
 
 def is_page_path(path: str) -> bool:

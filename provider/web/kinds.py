@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from provider.web.candidate import assessment, check, interview
-from provider.web.console import assessment_rescoring, checks, interviews
+from provider.web.console import assessment_rescoring, assessment_trial, checks, interviews
 from provider.web.report import interview_media
 
 
@@ -13,8 +13,9 @@ from provider.web.report import interview_media
 class KindPages:
     """The blueprints of one kind; those that are None have no pages of the kind's own.
 
-    `candidate` is nested in `/c`, and `console` in `/console`, behind their authentication. So is
-    `products`, the authors' pages of the kind's products. `report` checks the link of the report
+    `candidate` is nested in `/c`, and `console` in `/console`, behind their authentication. So are
+    `products`, the authors' pages of the kind's products, and `trial`, which lets authors try a
+    draft; `console/KIND/trial_link.html` links to it. `report` checks the link of the report
     itself. The templates are in `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
     """
 
@@ -22,10 +23,15 @@ class KindPages:
     console: Blueprint | None = None
     report: Blueprint | None = None
     products: Blueprint | None = None
+    trial: Blueprint | None = None
 
 
 KIND_PAGES: dict[str, KindPages] = {
-    "assessment": KindPages(candidate=assessment.routes, products=assessment_rescoring.routes),
+    "assessment": KindPages(
+        candidate=assessment.routes,
+        products=assessment_rescoring.routes,
+        trial=assessment_trial.routes,
+    ),
     "interview": KindPages(interview.routes, interviews.routes, interview_media.routes),
     "check": KindPages(candidate=check.routes, console=checks.routes),
 }

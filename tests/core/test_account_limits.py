@@ -17,6 +17,7 @@ COMMON_TABLES = {
     "attempts",  # through messages
     "candidates",  # through orders
     "disclosures",
+    "drafts",  # through products
     "heartbeats",
     "product_files",  # through product_versions
     "product_versions",  # through products

@@ -63,6 +63,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "delivery_alerts",
     "delivery_pauses",
     "disclosures",
+    "drafts",
     "email_texts",
     "erased_orders",
     "heartbeats",

@@ -1,5 +1,6 @@
 """Products and their numbered versions. An ATS orders a product."""
 
+from provider.core.products.draft import Draft
 from provider.core.products.product import (
     DRAFT,
     PUBLISHED,
@@ -8,4 +9,11 @@ from provider.core.products.product import (
     list_published_products,
 )
 
-__all__ = ["DRAFT", "PUBLISHED", "Product", "ProductVersion", "list_published_products"]
+__all__ = [
+    "DRAFT",
+    "PUBLISHED",
+    "Draft",
+    "Product",
+    "ProductVersion",
+    "list_published_products",
+]

@@ -139,7 +139,7 @@ def validate(document: Document, schema: Schema) -> Any:
     try:
         return schema.load(document.content)
     except ValidationError as error:
-        problems = list(_flatten_messages(error.messages))
+        problems = list(flatten_messages(error.messages))
     raise document.error_at(
         *min(problems, key=lambda problem: _problem_sort_key(document, problem[0]))
     )
@@ -150,7 +150,7 @@ def load_content(content: Mapping[str, Any], schema: Schema) -> Any:
     try:
         return schema.load(content)
     except ValidationError as error:
-        path, problem = next(_flatten_messages(error.messages))
+        path, problem = next(flatten_messages(error.messages))
         raise Invalid(f"{path}: {problem}" if path else problem) from error
 
 
@@ -196,15 +196,16 @@ def _check_head(document: Document) -> None:
         raise document.error_at("name", "should be provided, as text")
 
 
-def _flatten_messages(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def flatten_messages(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each message of a ValidationError."""
     if isinstance(messages, dict):
         for step, inner in messages.items():
-            yield from _flatten_messages(
+            yield from flatten_messages(
                 inner, path if step == "_schema" else child_path(path, step)
             )
     elif isinstance(messages, list):
         for inner in messages:
-            yield from _flatten_messages(inner, path)
+            yield from flatten_messages(inner, path)
     else:
         yield path, str(messages)
 

@@ -58,7 +58,7 @@ def parse_trees(text: str, source: str) -> list[Tree]:
         raise Invalid(_syntax_message(error, text, source)) from error
 
 
-def dump(value: dict[str, Any]) -> str:
+def dump(value: dict[str, Any] | list[Any]) -> str:
     """Return YAML that `parse_trees` reads as an equal value. Long text becomes a block."""
     return yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=96)
 

@@ -1,6 +1,7 @@
 """Marshmallow fields of product documents. They do not convert types, unlike marshmallow's own."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
@@ -202,6 +203,22 @@ class ListOf(fields.List[Any]):
                 f"should have at most {_count_phrase(self.max_items, self.plural_noun)}"
             )
         return super()._deserialize(value, *args, **kwargs)
+
+
+class SchemaChoice(fields.Field[Any]):
+    """A mapping, loaded by the one of `schemas` that its field `kind` names."""
+
+    @property
+    def schemas(self) -> Mapping[str, Schema]:
+        raise NotImplementedError
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValidationError("should be a mapping of names to values")
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in self.schemas:
+            raise ValidationError({"kind": [f"should be one of {', '.join(self.schemas)}"]})
+        return self.schemas[kind].load(value)
 
 
 def _is_known_language(code: str) -> bool:

@@ -20,7 +20,7 @@ class Permission(Enum):
     MANAGE_ORDERS = "cancel or reopen orders, or see a candidate’s link"
     RATE_INTERVIEWS = "rate interviews"
     DECIDE_CHECKS = "decide checks, or see a candidate’s details"
-    EDIT_PRODUCTS = "import, publish or archive products"
+    EDIT_PRODUCTS = "edit, import, publish or archive products"
     MANAGE_DELIVERIES = "send deliveries again"
     MANAGE_ACCOUNTS = "change accounts"
     CREATE_ACCOUNTS = "create accounts"

@@ -38,6 +38,7 @@ from provider.web.console import (
     sign_in,
     usage,
 )
+from provider.web.console.editor import creation, entry, outline, publishing, upload, versions
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
@@ -62,10 +63,16 @@ for section in (
     deliveries,
     alerts,
     emails,
+    creation,
     products,
     product_actions,
     running_attempts,
     product_import,
+    outline,
+    entry,
+    publishing,
+    upload,
+    versions,
     accounts,
     account_creation,
     account_emails,

@@ -13,6 +13,7 @@ from provider.core.kinds import KINDS
 from provider.core.labels import label_for
 from provider.core.products import DRAFT, PUBLISHED, Product, ProductVersion
 from provider.core.products.documents import load_content
+from provider.core.products.draft import find_draft
 from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
@@ -64,6 +65,7 @@ def detail(product_id: str) -> str:
             problem=problem,
             file_url=partial(_file_url, product, version),
             newest_version=product.versions[-1] if product.versions else None,
+            draft=find_draft(session, product),
         )
 
 

@@ -434,7 +434,7 @@ def test_refusal_names_the_limit_where_the_role_is_not_the_cause(
 ) -> None:
     console = ConsoleClient.signed_in(services, client, "author", [])
     page = console.get_text("/console/products/nothing/publish", 403)
-    assert "sees only some accounts may not import, publish or archive products." in page
+    assert "sees only some accounts may not edit, import, publish or archive products." in page
     assert "Ask an admin or an owner who sees all accounts." in page
     assert "Your role may not see orders. Ask an admin or an owner." in console.get_text(
         "/console/orders/", 403

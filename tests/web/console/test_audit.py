@@ -22,6 +22,7 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import DONE, BulkRow, BulkRun
 from provider.core.products import Product
+from provider.core.products.draft import change_draft
 from provider.core.staff import (
     SavedView,
     Staff,
@@ -318,6 +319,53 @@ def publish_product(services: Services, console: ConsoleClient) -> str:
         services, "assessment", content, "new", "New", publish=False
     )
     assert perform_product_action(console, product_id, "publish")[0] == 302
+    return f"product:{product_id}"
+
+
+def create_new_product(services: Services, console: ConsoleClient) -> str:
+    response = console.submit("/console/products/new", kind="check", name="Quick check")
+    return f"product:{response.location.split('/')[3]}"
+
+
+def edit_draft(path: str, **fields: str) -> Act:
+    def act(services: Services, console: ConsoleClient) -> str:
+        product_id = factories.create_test(services)
+        page = f"/console/products/{product_id}/edit/{path}"
+        if "/" in path:
+            fields["seen"] = console.read_field(page, "seen")
+        succeed(console.submit(page, **fields))
+        return f"product:{product_id}"
+
+    return act
+
+
+def upload_draft(services: Services, console: ConsoleClient) -> str:
+    product_id = factories.create_interview(services)
+    file = (io.BytesIO(PRODUCT_FILE.encode()), "a.yaml")
+    page = f"/console/products/{product_id}/edit"
+    match = re.search(r'name="seen" value="([0-9a-f]{16})"', console.get_text(page))
+    assert match
+    succeed(console.submit(f"{page}/upload", seen=match[1], file=file))
+    return f"product:{product_id}"
+
+
+def discard_draft(services: Services, console: ConsoleClient) -> str:
+    return drafted_product(services, console, "discard")
+
+
+def publish_draft(services: Services, console: ConsoleClient) -> str:
+    return drafted_product(services, console, "publish")
+
+
+def drafted_product(services: Services, console: ConsoleClient, act: str) -> str:
+    """Discard or publish a draft of a colleague."""
+    product_id = factories.create_test(services)
+    with services.db.writing() as session:
+        product = Product.find(session, product_id)
+        content = {**product.versions[-1].content, "time_limit": 7}
+        change_draft(session, product, lambda _: content, COLLEAGUE, services.now())
+    page = f"/console/products/{product_id}/edit/{act}"
+    succeed(console.submit(page, seen=console.read_field(page, "seen")))
     return f"product:{product_id}"
 
 
@@ -781,6 +829,16 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "rescoring.start": {Action.PRODUCT_RESCORED: score_attempts_again},
     "running_attempts.extend": {Action.PRODUCT_TIME_EXTENDED: extend_running_attempts},
     "product_import.perform": {Action.PRODUCT_IMPORTED: import_product},
+    "product_creation.create": {Action.PRODUCT_CREATED: create_new_product},
+    "editor.add": {Action.PRODUCT_EDITED: edit_draft("add", list="sections")},
+    "editor.change": {Action.PRODUCT_EDITED: edit_draft("change", act="down sections.0")},
+    "editor.remove": {Action.PRODUCT_EDITED: edit_draft("remove/sections.0")},
+    "editor_entry.save": {Action.PRODUCT_EDITED: edit_draft("at/sections.0", title="New")},
+    "editor_upload.perform": {Action.PRODUCT_EDITED: upload_draft},
+    "editor.discard": {Action.PRODUCT_DRAFT_DISCARDED: discard_draft},
+    "editor_publish.perform": {Action.PRODUCT_PUBLISHED: publish_draft},
+    # A trial stores nothing.
+    "assessment_trial.answer": {},
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},
     "account_emails.save": {Action.ACCOUNT_CHANGED: change_account_email},

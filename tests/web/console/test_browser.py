@@ -127,6 +127,16 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "publish": f"/console/products/{product_ids['assessment']}/publish",
         "score again": f"/console/products/{_correct_test(services)}/versions/2/rescore/?preview=1",
         "archive": f"/console/products/{product_ids['check']}/archive",
+        "new product": "/console/products/new",
+        "compare": f"/console/products/{product_ids['assessment']}/compare",
+        **{f"edit {kind}": f"/console/products/{product_ids[kind]}/edit" for kind in product_ids},
+        "edit settings": f"/console/products/{product_ids['interview']}/edit/at/-",
+        "edit question": (
+            f"/console/products/{product_ids['assessment']}/edit/at/sections.0.items.0"
+        ),
+        "edit screening": f"/console/products/{product_ids['check']}/edit/at/screenings.0",
+        "publish draft": f"/console/products/{product_ids['assessment']}/edit/publish",
+        "try": f"/console/products/{product_ids['assessment']}/try/1",
         "accounts": "/console/accounts/",
         "account": f"/console/accounts/{account}",
         "account setup": f"/console/accounts/{account}/setup",

@@ -134,10 +134,14 @@ def sum_item_seconds(section: Section) -> int:
 
 
 def _require_scorable_items(items: list[Item]) -> None:
-    for index, item in enumerate(items):
-        if item.scoring_problem:
-            name, advice = item.scoring_problem
-            raise ValidationError({"items": {index: {name: [advice]}}})
+    problems = {
+        index: {name: [advice]}
+        for index, item in enumerate(items)
+        if item.scoring_problem
+        for name, advice in [item.scoring_problem]
+    }
+    if problems:
+        raise ValidationError({"items": problems})
 
 
 def _require_large_bank(draw: Draw, items: list[Item]) -> None:

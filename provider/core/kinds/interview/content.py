@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
+from provider.core.kinds.grade_warnings import find_grade_warnings
 from provider.core.kinds.grading import (
     Grades,
     GradesSchema,
@@ -210,5 +211,6 @@ def find_warnings(content: InterviewContent) -> Iterator[DocumentWarning]:
         for index, question in enumerate(content.questions)
         if not question.plain
     ]
+    yield from find_grade_warnings(content.grades, content.summaries)
     yield from find_markdown_warnings(texts)
     yield from find_markdown_warnings(questions, plain_entry="question", has_headings=False)

@@ -4,9 +4,9 @@ Each type is one module with its class, its schema and an example, and one line 
 template with its form is `candidate/assessment/items/KIND.html`.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
-from marshmallow import ValidationError, fields
+from marshmallow import Schema
 
 from provider.core.kinds.assessment.items import (
     forced_choice,
@@ -36,6 +36,7 @@ from provider.core.kinds.assessment.items.ordering import MOVE_FIELD
 from provider.core.kinds.assessment.items.short_text import ShortText
 from provider.core.kinds.assessment.items.single_choice import SingleChoice
 from provider.core.kinds.assessment.items.true_false import TrueFalse
+from provider.core.products.schema_fields import SchemaChoice
 
 __all__ = [
     "ANSWER_FIELD",
@@ -73,14 +74,9 @@ ITEM_KINDS: dict[str, ItemKind] = {
 }
 
 
-class ItemField(fields.Field[Item]):
+class ItemField(SchemaChoice):
     """An item, loaded by the schema that its `kind` names."""
 
-    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Item:
-        if not isinstance(value, dict):
-            raise ValidationError("should be a mapping of names to values")
-        kind = value.get("kind")
-        if not isinstance(kind, str) or kind not in ITEM_KINDS:
-            raise ValidationError({"kind": [f"should be one of {', '.join(ITEM_KINDS)}"]})
-        item: Item = ITEM_KINDS[kind].schema.load(value)
-        return item
+    @property
+    def schemas(self) -> Mapping[str, Schema]:
+        return {name: kind.schema for name, kind in ITEM_KINDS.items()}

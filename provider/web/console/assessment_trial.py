@@ -1,0 +1,160 @@
+"""A trial of a draft: its author takes the test on the candidate's pages, without an order.
+
+Nothing is stored. After each answer the next page says how many points it gets.
+"""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from provider.core.kinds import KINDS
+from provider.core.kinds.assessment import Assessment, content
+from provider.core.kinds.assessment.items import ANSWER_FIELD, Item
+from provider.core.kinds.grading import to_number
+from provider.core.products.draft import working_content
+from provider.core.staff import Permission
+from provider.errors import Invalid
+from provider.services import current_services
+from provider.web.candidate.assessment_navigation import (
+    find_item_position,
+    is_moving,
+    list_item_positions,
+    read_submitted_fields,
+)
+from provider.web.console.authentication import requires
+from provider.web.console.editor.editing import Editing
+
+routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_id>/try")
+
+
+@routes.get("")
+@requires(Permission.EDIT_PRODUCTS)
+def start(product_id: str) -> str:
+    """Show the texts before the start."""
+    test = _load(product_id)
+    count = len(list_item_positions(test))
+    return render_template(
+        "console/assessment/trial_start.html", content=test, product_id=product_id, count=count
+    )
+
+
+@routes.get("/<int:number>")
+@requires(Permission.EDIT_PRODUCTS)
+def item(product_id: str, number: int) -> str:
+    """Show a question on the candidate's page."""
+    return _render(product_id, _load(product_id), number)
+
+
+@routes.post("/<int:number>")
+@requires(Permission.EDIT_PRODUCTS)
+def answer(product_id: str, number: int) -> Response | str:
+    """Read and score an answer, and go on. Nothing is stored."""
+    test = _load(product_id)
+    position = find_item_position(test, number)
+    try:
+        value = position.item.parse_answer(request.form)
+    except Invalid as error:
+        fields = read_submitted_fields(request.form)
+        return _render(product_id, test, number, str(error), fields)
+    if is_moving(request.form):
+        return _render(product_id, test, number, fields=position.item.form_fields(value))
+    flash(_describe(position.item, value, is_scored=position.section.is_scored), "info")
+    step = {"previous": -1}.get(request.form.get("go", ""), 1)
+    if 1 <= number + step <= position.total and request.form.get("go") != "overview":
+        return redirect(url_for(".item", product_id=product_id, number=number + step), 303)
+    return redirect(url_for(".end", product_id=product_id), 303)
+
+
+@routes.get("/end")
+@requires(Permission.EDIT_PRODUCTS)
+def end(product_id: str) -> str:
+    """List the questions, to look at one again."""
+    test = _load(product_id)
+    return render_template(
+        "console/assessment/trial_end.html",
+        content=test,
+        product_id=product_id,
+        positions=list_item_positions(test),
+    )
+
+
+def _load(product_id: str) -> content.TestContent:
+    """Return the draft's test. Raises Invalid for an incomplete one."""
+    with current_services().db.reading() as session:
+        editing = Editing.open(session, product_id)
+        if KINDS[editing.product.kind].order_class is not Assessment:
+            raise Invalid("Only a test can be tried question by question. Look at its previews")
+        try:
+            return content.parse(working_content(session, editing.product))
+        except Invalid as error:
+            raise Invalid(
+                "This test cannot be tried yet, because something is missing in it. "
+                "The editor lists what to correct"
+            ) from error
+
+
+def _describe(item: Item, value: Any, *, is_scored: bool) -> str:
+    if value is None:
+        return "Trial: the question was left blank."
+    shown = item.format_answer(value)
+    if not is_scored:
+        return f"Trial: “{shown}” is not scored."
+    points = round(
+        float(
+            item.score(value)
+            * item.points.as_integer_ratio()[0]
+            / item.points.as_integer_ratio()[1]
+        ),
+        2,
+    )
+    return f"Trial: “{shown}” gets {points:g} of {to_number(item.points)} points."
+
+
+def _render(
+    product_id: str,
+    test: content.TestContent,
+    number: int,
+    error: str = "",
+    fields: list[tuple[str, str]] | None = None,
+) -> str:
+    now = current_services().now()
+    seconds = (test.time_limit or 0) * 60
+    selected = MultiDict(fields or [])
+
+    def url_in_trial(endpoint: str, **values: Any) -> str:
+        """Return the address that a page of the trial uses instead of a candidate's."""
+        if not endpoint.startswith("candidate"):
+            return url_for(endpoint, **values)
+        if "number" in values:
+            return url_for(".item", product_id=product_id, number=values["number"])
+        return url_for(".start", product_id=product_id)
+
+    return render_template(
+        "console/assessment/trial_item.html",
+        url_for=url_in_trial,
+        product_id=product_id,
+        content=test,
+        position=find_item_position(test, number),
+        order=SimpleNamespace(
+            public_id="trial",
+            content=test,
+            attempt_ends_at=now + timedelta(seconds=seconds),
+            saved_answers={},
+            unanswered_keys=[],
+        ),
+        seconds_left=seconds,
+        now_ms=int(now.timestamp() * 1000),
+        pause_left=timedelta(),
+        answer_number=0,
+        is_answered=bool(fields),
+        shown_fields=[],
+        selected=selected,
+        selected_values=selected.getlist(ANSWER_FIELD),
+        error=error,
+        is_kept=False,
+        reading=None,
+    )

@@ -1,0 +1,1 @@
+"""The editor of products: the forms follow from the schemas of the kinds."""

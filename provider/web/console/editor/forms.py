@@ -1,0 +1,283 @@
+"""The form of one entry of a document, built from its schema, and the entry that a form means.
+
+The name of an input is its path within the entry: `prompt`, `options.0.text`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import Schema, fields
+from marshmallow import missing as MISSING  # noqa: N812 - as in its documentation
+from werkzeug.datastructures import MultiDict
+
+from provider.core.products.draft_edits import make_key, unused_key
+from provider.core.products.schema_fields import Choice, Key, ListOf
+from provider.web.console.editor import texts, widgets
+from provider.web.console.editor.widgets import (
+    CHOICE,
+    CHOICES,
+    GROUP,
+    OTHER,
+    PAGES,
+    ROWS,
+    YES_NO,
+    choose_widget,
+    default_of,
+    inner_schema,
+)
+
+Errors = Mapping[str, str]
+# The fields of a document that no author changes in a form.
+FIXED_FIELDS = ("kind", "schema")
+MAX_ROW_INDEX = 999
+# The fields that an author changes seldom come after those that make the entry.
+LATE_FIELDS = ("points", "wrong_points", "partial", "required", "plain", "shuffle")
+# The fields that name an entry, in this order.
+NAMING_FIELDS = ("title", "name", "text", "prompt", "left")
+
+
+@dataclass(frozen=True)
+class FormField:
+    """One input, or a group or rows of inputs. `value` is what `widgets.show` returned."""
+
+    name: str
+    label: str
+    widget: str
+    help: str = ""
+    value: Any = ""
+    error: str = ""
+    is_required: bool = False
+    is_key: bool = False
+    max_length: int | None = None
+    choices: list[tuple[str, str]] = field(default_factory=list)
+    fields: list["FormField"] = field(default_factory=list)
+    rows: list["FormRow"] = field(default_factory=list)
+    noun: str = ""
+
+    @property
+    def id(self) -> str:
+        return "field-" + self.name.replace(".", "-")
+
+    @property
+    def has_error(self) -> bool:
+        return bool(self.error) or any(inner.has_error for inner in self.fields)
+
+
+@dataclass(frozen=True)
+class FormRow:
+    """One of the rows of a list; a spare one is not in the document yet."""
+
+    name: str
+    fields: list[FormField]
+    is_spare: bool
+
+
+def build_form(
+    schema: Schema,
+    entry: Mapping[str, Any],
+    errors: Errors,
+    *,
+    is_root: bool = False,
+    prefix: str = "",
+    default: Any = MISSING,
+) -> list[FormField]:
+    """Return the fields of an entry. `errors` are by the path within the entry."""
+    return [
+        _build_field(schema, name, schema_field, entry, errors, prefix, default, widget)
+        for name, schema_field, widget in _fields_of(schema, entry, is_root=is_root)
+    ]
+
+
+def read_form(
+    schema: Schema,
+    entry: Mapping[str, Any],
+    form: MultiDict[str, str],
+    used_keys: Iterable[str] = (),
+    *,
+    is_root: bool = False,
+    prefix: str = "",
+    default: Any = MISSING,
+    noun: str = "entry",
+) -> dict[str, Any]:
+    """Return the entry that a form means. An empty key is made from the entry's text."""
+    result = dict(entry)
+    for name, schema_field, widget in _fields_of(schema, entry, is_root=is_root):
+        value = _read_field(
+            schema_field,
+            widget,
+            form,
+            prefix + name,
+            entry.get(name, MISSING),
+            default_of(schema_field, default),
+        )
+        if value is MISSING:
+            result.pop(name, None)
+        else:
+            result[name] = value
+    if isinstance(schema.fields.get("key"), Key) and "key" not in result and result:
+        text = next((result[name] for name in NAMING_FIELDS if result.get(name)), "")
+        key = make_key(text if isinstance(text, str) else "", f"{noun}-1")
+        result["key"] = unused_key(key, used_keys)
+    known = {name: result[name] for name in schema.fields if name in result}
+    return known | result
+
+
+def page_lists(schema: Schema, *, is_root: bool) -> list[tuple[str, ListOf]]:
+    """Return the lists of an entry whose own entries have pages, with their names."""
+    return [
+        (name, schema_field)
+        for name, schema_field in schema.fields.items()
+        if isinstance(schema_field, ListOf)
+        and choose_widget(schema_field, MISSING, is_root=is_root) == PAGES
+    ]
+
+
+def _fields_of(
+    schema: Schema, entry: Mapping[str, Any], *, is_root: bool
+) -> Iterator[tuple[str, fields.Field[Any], str]]:
+    late = {name: rank for rank, name in enumerate(LATE_FIELDS, 1)}
+    names = sorted(schema.fields, key=lambda name: late.get(name, 0))
+    for name in names:
+        schema_field = schema.fields[name]
+        if name in FIXED_FIELDS:
+            continue
+        widget = choose_widget(schema_field, entry.get(name, MISSING), is_root=is_root)
+        if widget != PAGES:
+            yield name, schema_field, widget
+
+
+def _build_field(
+    schema: Schema,
+    name: str,
+    schema_field: fields.Field[Any],
+    entry: Mapping[str, Any],
+    errors: Errors,
+    prefix: str,
+    parent_default: Any,
+    widget: str,
+) -> FormField:
+    path, raw = prefix + name, entry.get(name, MISSING)
+    default = default_of(schema_field, parent_default)
+    label, help_text = texts.field_texts(schema, name)
+    values: dict[str, Any] = {}
+    if widget == GROUP and (inner := inner_schema(schema_field, raw)):
+        values["fields"] = build_form(
+            inner,
+            raw if isinstance(raw, Mapping) else {},
+            errors,
+            prefix=f"{path}.",
+            default=schema_field.load_default if raw is MISSING or raw is None else MISSING,
+        )
+    elif widget == ROWS and isinstance(schema_field, ListOf):
+        values["rows"] = list(_build_rows(schema_field, raw, errors, path))
+        values["noun"] = schema_field.plural_noun.removesuffix("s")
+    else:
+        values["value"] = widgets.show(widget, raw, default)
+        values["choices"] = list(_choices(schema_field, widget, values["value"]))
+    return FormField(
+        path,
+        label,
+        widget,
+        help_text + (" Written as JSON." if widget == OTHER else ""),
+        error=_find_error(errors, path, widget),
+        is_required=schema_field.required and not isinstance(schema_field, Key),
+        is_key=isinstance(schema_field, Key),
+        max_length=getattr(schema_field, "max_length", None),
+        **values,
+    )
+
+
+def _build_rows(schema_field: ListOf, raw: Any, errors: Errors, path: str) -> Iterator[FormRow]:
+    entries = raw if isinstance(raw, list) else []
+    spare_count = max(1, schema_field.min_items + 1 - len(entries)) if schema_field.required else 1
+    spare_count = min(spare_count, max(0, schema_field.max_items - len(entries)))
+    for index, entry in enumerate([*entries, *[{}] * spare_count]):
+        schema = inner_schema(schema_field.inner, entry)
+        if schema:
+            name = f"{path}.{index}"
+            row_fields = build_form(schema, entry, errors, prefix=f"{name}.")
+            yield FormRow(name, row_fields, index >= len(entries))
+
+
+def _read_field(
+    schema_field: fields.Field[Any],
+    widget: str,
+    form: MultiDict[str, str],
+    path: str,
+    raw: Any,
+    default: Any,
+) -> Any:
+    if widget == GROUP and (inner := inner_schema(schema_field, raw)):
+        return _read_group(schema_field, inner, form, path, raw)
+    if widget == ROWS and isinstance(schema_field, ListOf):
+        return _read_rows(schema_field, form, path, raw)
+    return widgets.read(schema_field, widget, form, path, raw, default)
+
+
+def _read_group(
+    schema_field: fields.Field[Any],
+    schema: Schema,
+    form: MultiDict[str, str],
+    path: str,
+    raw: Any,
+) -> Any:
+    is_absent = raw is MISSING or raw is None
+    value = read_form(
+        schema,
+        {} if is_absent else raw,
+        form,
+        prefix=f"{path}.",
+        default=schema_field.load_default if is_absent else MISSING,
+    )
+    if value:
+        return value
+    return raw if is_absent or raw == {} else MISSING
+
+
+def _read_rows(schema_field: ListOf, form: MultiDict[str, str], path: str, raw: Any) -> Any:
+    entries = raw if isinstance(raw, list) else []
+    pattern = re.compile(rf"{re.escape(path)}\.([0-9]{{1,4}})\.")
+    indexes = {int(match[1]) for name in form if (match := pattern.match(name))}
+    if not indexes:
+        return raw
+    # A key that the author leaves empty differs from all keys of the list, the later ones too.
+    used = [form.get(f"{path}.{index}.key", "").strip() for index in indexes]
+    noun = schema_field.plural_noun.removesuffix("s").replace(" ", "-")
+    rows = []
+    for index in sorted(index for index in indexes if index <= MAX_ROW_INDEX):
+        entry = entries[index] if index < len(entries) else {}
+        schema = inner_schema(schema_field.inner, entry)
+        prefix = f"{path}.{index}."
+        # A row that is submitted as a spare one is shown was never filled, or was emptied.
+        if schema is None or not read_form(schema, {}, form, prefix=prefix):
+            continue
+        row = read_form(schema, entry, form, used, prefix=prefix, noun=noun)
+        rows.append(row)
+        used.append(str(row.get("key", "")))
+    if rows or not entries:
+        return rows or raw
+    return [] if schema_field.required else MISSING
+
+
+def _choices(schema_field: fields.Field[Any], widget: str, value: Any) -> Iterator[tuple[str, str]]:
+    if widget == YES_NO:
+        yield from (
+            ("", "As it is for the whole test" if schema_field.name == "shuffle" else "–"),
+            ("true", "Yes"),
+            ("false", "No"),
+        )
+    source = getattr(schema_field, "inner", None) if widget == CHOICES else schema_field
+    if widget in (CHOICE, CHOICES) and isinstance(source, Choice):
+        if widget == CHOICE and not value:
+            yield "", "–"
+        unknown = [value] if isinstance(value, str) else value
+        for choice in dict.fromkeys((*source.choices, *(each for each in unknown if each))):
+            yield choice, texts.choice_text(choice)
+
+
+def _find_error(errors: Errors, path: str, widget: str) -> str:
+    if path in errors or widget in (GROUP, ROWS):
+        return errors.get(path, "")
+    return next((text for name, text in errors.items() if name.startswith(f"{path}.")), "")

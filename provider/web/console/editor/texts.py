@@ -1,0 +1,164 @@
+"""The labels and help texts of the editor's fields, in one place.
+
+A field is found by its schema and name, or else by its name alone. A field without a text here is
+labelled by its name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema
+
+from provider.core.kinds import KINDS
+from provider.core.labels import label_for
+
+MARKDOWN = "Markdown: **bold**, *italic*, lists and tables."
+
+FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
+    # Documents
+    "name": ("Name", ""),
+    "TestSchema.name": ("Name", "The name that recruiters choose from, and candidates see."),
+    "InterviewSchema.name": ("Name", "The name that recruiters choose from, and candidates see."),
+    "PackageSchema.name": ("Name", "The name that recruiters choose from, and candidates see."),
+    "language": ("Language of the texts", "A code such as en, de or pt-BR. Empty: not said."),
+    "description": ("Description", f"Shown before the start. {MARKDOWN}"),
+    "instructions": ("Instructions", f"Shown before the start. {MARKDOWN}"),
+    "time_limit": ("Time limit in minutes", "1 to 1440. Empty: no time limit."),
+    "shuffle": ("Shuffle the options", "One candidate always sees the same order."),
+    "grades": ("Grades", "Cut scores in percent. Without them there is no grade."),
+    "passed": ("Passed from", "A percentage. A lower score is “failed”."),
+    "excelled": ("Excelled from", "A percentage, or empty."),
+    "summaries": ("Summaries in the report", "One sentence for each grade."),
+    "SummariesSchema.failed": ("Failed", ""),
+    "SummariesSchema.passed": ("Passed", ""),
+    "SummariesSchema.excelled": ("Excelled", ""),
+    "report": ("Report", ""),
+    "answers": ("Where questions and answers are shown", ""),
+    # Sections and items
+    "key": ("Key", "Names this part in files and results. Empty: made from the text."),
+    "title": ("Title", ""),
+    "weight": ("Weight", "Share of the score. 0: asked, but not scored."),
+    "SectionSchema.instructions": ("Instructions", f"Shown above its questions. {MARKDOWN}"),
+    "prompt": ("Question", MARKDOWN),
+    "points": ("Points", ""),
+    "wrong_points": ("Points that a wrong answer costs", "0: a wrong answer costs nothing."),
+    "required": ("Candidates are told when they leave it blank", ""),
+    "plain": ("Show every character as it is written", "The text is no Markdown then."),
+    "options": ("Options", ""),
+    "OrderingSchema.options": ("Parts in the right order", "Candidates see another order first."),
+    "text": ("Text", ""),
+    "correct": ("This is a right answer", ""),
+    "score": ("Score of this option", ""),
+    "partial": ("A partly right answer gets a part of the points", ""),
+    "answer": ("Right answer", ""),
+    "tolerance": ("Tolerance", "How far from the right answer a number may be."),
+    "unit": ("Unit", "Such as km/h. Empty: a number without a unit."),
+    "minimum": ("Lowest number that is accepted", "Empty: any number."),
+    "accepted": ("Accepted answers", "One on each line."),
+    "case_sensitive": ("Upper and lower case must match", ""),
+    "labels": ("Labels of the scale", "One on each line, from the first to the last."),
+    "direction": ("Direction", "Reversed: the first label counts most."),
+    "trait": ("Trait", "What it measures, such as Conscientiousness."),
+    "statements": ("Statements", "The candidate chooses the most and the least fitting one."),
+    "pairs": ("Pairs", "Each left side belongs to its right side."),
+    "left": ("Left side", ""),
+    "right": ("Right side", ""),
+    "extra": ("Right sides that belong to none", ""),
+    "GapFillSchema.text": ("Text with gaps", "Write each gap as {{key}}, with the key of a gap."),
+    "gaps": ("Gaps", "A gap takes a text, or one of several options."),
+    "GapSchema.key": ("Key", "The text has it as {{key}}."),
+    "GapSchema.options": ("Options to choose from", "Leave them empty for a typed text."),
+    # Interviews
+    "QuestionSchema.text": ("Question", MARKDOWN),
+    "think_seconds": ("Seconds to think", "0 to 600."),
+    "answer_seconds": ("Seconds to answer", "10 to 1800."),
+    "takes": ("Recordings", "How often a candidate may record the answer, 1 to 10."),
+    "scale": ("Scale of the ratings", ""),
+    "min": ("Lowest rating", ""),
+    "max": ("Highest rating", ""),
+    "ScaleSchema.labels": ("Labels of the ratings", "One on each line for each rating, or none."),
+    # Packages
+    "InformationSectionSchema.text": ("Text", MARKDOWN),
+    "ScreeningSchema.description": ("Description", MARKDOWN),
+    "asks": ("What the candidate is asked for", ""),
+    "disclosure": ("What the candidate consents to", ""),
+    "version": ("Version", "A changed text needs a new version, such as 2."),
+    "DisclosureSchema.text": ("Text", MARKDOWN),
+    "sample": ("This text is a sample", "Only sandbox accounts can order it then."),
+}
+CHOICE_TEXTS: Mapping[str, str] = {
+    "report": "On the page of the report",
+    "pdf": "In the PDF",
+    "shared": "On the page of a shared link",
+}
+# The entries of the lists that have pages of their own.
+ENTRY_NOUNS: Mapping[str, str] = {"items": "question"}
+ITEM_TEXTS: Mapping[str, str] = {
+    "single_choice": "Choice of one answer",
+    "multiple_choice": "Choice of several answers",
+    "true_false": "True or false",
+    "numeric": "Number",
+    "short_text": "Short text",
+    "likert": "Scale of agreement",
+    "forced_choice": "Most and least like me",
+    "situational_judgement": "Judgement of a situation",
+    "ordering": "Ordering",
+    "matching": "Matching",
+    "gap_fill": "Text with gaps",
+}
+
+
+def field_texts(schema: Schema, name: str) -> tuple[str, str]:
+    """Return the label and the help text of a field."""
+    for owner in type(schema).__mro__:
+        if texts := FIELD_TEXTS.get(f"{owner.__name__}.{name}"):
+            return texts
+    return FIELD_TEXTS.get(name) or (words(name), "")
+
+
+def words(name: str) -> str:
+    """Return the words of a name: `think_seconds` is “Think seconds”."""
+    return name.replace("_", " ").capitalize()
+
+
+def choice_text(choice: str) -> str:
+    return CHOICE_TEXTS.get(choice) or words(choice)
+
+
+def item_text(kind: str) -> str:
+    """Return what a type of item is called."""
+    return ITEM_TEXTS.get(kind) or words(kind)
+
+
+def entry_noun(list_name: str) -> str:
+    """Return the singular noun for the entries of a list: `sections` is “section”."""
+    return ENTRY_NOUNS.get(list_name) or list_name.replace("_", " ").removesuffix("s")
+
+
+def list_label(list_name: str) -> str:
+    """Return the label of a list: `items` is “Questions”."""
+    noun = ENTRY_NOUNS.get(list_name)
+    return f"{noun.capitalize()}s" if noun else words(list_name)
+
+
+def entry_title(entry: Any) -> str:
+    """Return a line that names an entry in lists."""
+    values = entry if isinstance(entry, dict) else {}
+    for name in ("title", "name", "prompt", "text", "key"):
+        text = values.get(name)
+        if isinstance(text, str) and text.strip():
+            line = text.strip().split("\n")[0]
+            return line if len(line) <= 90 else f"{line[:89]}…"
+    return "Without a text yet"
+
+
+def kind_choices() -> list[tuple[str, str]]:
+    """Return the kinds of products with their labels."""
+    return [(kind, str(label_for("product", kind))) for kind in KINDS]
+
+
+def sentence(problem: str) -> str:
+    """Return a problem of a document as a sentence: “It should be provided.”"""
+    starts = ("should ", "is ", "has ", "looks ", "holds ", "are ")
+    text = f"it {problem}" if problem.startswith(starts) else problem
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,205 @@
+"""The widget of each field of a schema: what it shows of a document, and what a form means.
+
+A value that the author leaves as it was shown stays in the document as it was written there, so
+saving a form without a change never changes the document.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import Schema, fields
+from marshmallow import missing as MISSING  # noqa: N812 - as in its documentation
+from werkzeug.datastructures import MultiDict
+
+from provider.core.products.schema_fields import (
+    Choice,
+    Flag,
+    Integer,
+    ListOf,
+    Number,
+    SchemaChoice,
+    StrictField,
+    Text,
+)
+
+# One line, several lines, a number, a check box, a menu of yes and no, a menu, check boxes, a line
+# for each value, the fields of a mapping, rows of fields, entries with pages of their own, and JSON
+# for everything else.
+LINE, TEXT, NUMBER, FLAG, YES_NO, CHOICE, CHOICES, LINES, GROUP, ROWS, PAGES, OTHER = (
+    "line",
+    "text",
+    "number",
+    "flag",
+    "yes_no",
+    "choice",
+    "choices",
+    "lines",
+    "group",
+    "rows",
+    "pages",
+    "other",
+)
+_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,30}")
+_DECIMAL_NUMBER = re.compile(r"[-+]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?")
+_YES, _NO = "true", "false"
+
+
+def choose_widget(field: fields.Field[Any], raw: Any, *, is_root: bool = False) -> str:
+    """Return the widget of a field; OTHER where the document has a value of another type."""
+    widget = _widget_of(field, is_root=is_root)
+    if raw is MISSING or raw is None or _fits(widget, raw):
+        return widget
+    return OTHER
+
+
+def inner_schema(field: fields.Field[Any], raw: Any) -> Schema | None:
+    """Return the schema of a mapping; None for an entry whose kind is unknown."""
+    if isinstance(field, fields.Nested):
+        return field.schema if isinstance(field.schema, Schema) else None
+    if isinstance(field, SchemaChoice) and isinstance(raw, dict):
+        return field.schemas.get(raw.get("kind", ""))
+    return None
+
+
+def default_of(field: fields.Field[Any], parent_default: Any = MISSING) -> Any:
+    """Return what a field counts as when the document leaves it out, as a document would say it.
+
+    `parent_default` is the loaded default of the mapping around the field.
+    """
+    name = field.attribute or field.name or ""
+    if (
+        parent_default is not MISSING
+        and parent_default is not None
+        and hasattr(parent_default, name)
+    ):
+        value = getattr(parent_default, name)
+    else:
+        value = field.load_default
+    inner = getattr(field, "inner", None)
+    if isinstance(inner, Choice) and isinstance(value, frozenset | set | tuple):
+        return [choice for choice in inner.choices if choice in value]
+    return value
+
+
+def show(widget: str, raw: Any, default: Any = MISSING) -> Any:
+    """Return what the widget shows: a text, a truth value, or the list of the chosen values."""
+    value = default if raw is MISSING else raw
+    value = None if value is MISSING else value
+    if widget == FLAG:
+        return bool(value)
+    if widget == CHOICES:
+        return list(value or [])
+    if widget == LINES:
+        return "\n".join(map(_number_text, value or []))
+    if widget == YES_NO:
+        return "" if value is None else _YES if value else _NO
+    if widget == OTHER:
+        return "" if value is None else json.dumps(value, ensure_ascii=False, indent=1)
+    return "" if value is None else _number_text(value)
+
+
+def read(
+    field: fields.Field[Any],
+    widget: str,
+    form: MultiDict[str, str],
+    name: str,
+    raw: Any,
+    default: Any = MISSING,
+) -> Any:
+    """Return the value that a form means; MISSING if the document should leave it out."""
+    shown = show(widget, raw, default)
+    if widget == FLAG:
+        return raw if (name in form) == shown else name in form
+    if widget == CHOICES:
+        chosen = form.getlist(name)
+        return raw if set(chosen) == set(shown) else chosen
+    if name not in form:
+        return raw
+    text = _clean(form[name])
+    if text == _clean(shown):
+        return raw
+    return _parse(field, widget, text)
+
+
+def _parse(field: fields.Field[Any], widget: str, text: str) -> Any:
+    if not text:
+        return MISSING
+    if widget == NUMBER:
+        return parse_number(text)
+    if widget == YES_NO:
+        return text == _YES
+    if widget == LINES:
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        inner = getattr(field, "inner", None)
+        return [parse_number(line) for line in lines] if isinstance(inner, Number) else lines
+    if widget == OTHER:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def parse_number(text: str) -> int | float | str:
+    """Return the number that a text is; a text that is none, or has too many digits, stays one."""
+    if _WHOLE_NUMBER.fullmatch(text):
+        return int(text)
+    if _DECIMAL_NUMBER.fullmatch(text):
+        number = float(text)
+        if Decimal(repr(number)) == Decimal(text):
+            return number
+    return text
+
+
+def _widget_of(field: fields.Field[Any], *, is_root: bool) -> str:
+    if isinstance(field, Flag):
+        return FLAG if isinstance(field.load_default, bool) else YES_NO
+    if isinstance(field, Choice):
+        return CHOICE
+    if isinstance(field, Number | Integer):
+        return NUMBER
+    if isinstance(field, Text):
+        return TEXT if field.multiline else LINE
+    if isinstance(field, ListOf):
+        return _widget_of_list(field.inner, is_root=is_root)
+    if isinstance(field, fields.Nested):
+        return GROUP
+    return LINE if isinstance(field, StrictField) else OTHER
+
+
+def _widget_of_list(inner: fields.Field[Any], *, is_root: bool) -> str:
+    if isinstance(inner, Choice):
+        return CHOICES
+    if isinstance(inner, SchemaChoice) or (isinstance(inner, fields.Nested) and is_root):
+        return PAGES
+    if isinstance(inner, fields.Nested):
+        return ROWS
+    is_line = isinstance(inner, StrictField) and not getattr(inner, "multiline", False)
+    return LINES if is_line else OTHER
+
+
+def _fits(widget: str, raw: Any) -> bool:
+    if widget in (LINE, TEXT, CHOICE):
+        return isinstance(raw, str)
+    if widget == NUMBER:
+        return isinstance(raw, int | float | str) and not isinstance(raw, bool)
+    if widget in (FLAG, YES_NO):
+        return isinstance(raw, bool)
+    if widget == GROUP:
+        return isinstance(raw, Mapping)
+    if not isinstance(raw, list):
+        return False
+    if widget in (ROWS, PAGES):
+        return all(isinstance(entry, dict) for entry in raw)
+    return all(isinstance(value, str) and value.strip() and "\n" not in value for value in raw)
+
+
+def _number_text(value: Any) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()

@@ -1,0 +1,62 @@
+// Saves the form of an entry while its author writes, and shows the preview of what was saved. The
+// form's buttons work without this script.
+
+const form = document.querySelector("form[data-autosave]");
+const SAVE_DELAY_MS = 1200;
+
+if (form) {
+  const state = document.querySelector("[data-save-state]");
+  const frame = document.querySelector("[data-preview]");
+  const missing = document.querySelector("[data-preview-missing]");
+  let timer, saving = Promise.resolve(), isStopped = false, isDirty = false;
+
+  form.addEventListener("input", () => {
+    if (isStopped) return;
+    isDirty = true;
+    state.textContent = "Not saved yet";
+    clearTimeout(timer);
+    // One save after the other: each carries the digest that the one before returned.
+    timer = setTimeout(() => { saving = saving.then(save); }, SAVE_DELAY_MS);
+  });
+  form.addEventListener("submit", () => { clearTimeout(timer); isStopped = true; });
+  // The last words before the author leaves the page are sent while it closes.
+  addEventListener("pagehide", () => {
+    if (isDirty && !isStopped) navigator.sendBeacon(form.action, new FormData(form));
+  });
+
+  async function save() {
+    if (isStopped) return;
+    const body = new FormData(form);
+    isDirty = false;
+    let reply;
+    try {
+      const response = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+      reply = response.headers.get("Content-Type")?.includes("json")
+        ? await response.json()
+        : { error: "Not saved: sign in again in another tab, then press “Save”" };
+    } catch {
+      isDirty = true;
+      state.textContent = "Not saved: no connection. It is tried again with your next change";
+      return;
+    }
+    if (reply.error) {
+      isStopped = true; // the author decides now; the buttons still work
+      state.textContent = reply.error;
+      state.classList.add("is-problem");
+      return;
+    }
+    form.elements.seen.value = reply.seen;
+    state.textContent = reply.state;
+    await showPreview().catch(() => {});
+  }
+
+  async function showPreview() {
+    const response = await fetch(form.dataset.previewUrl, { headers: { Accept: "application/json" } });
+    if (!response.ok) return;
+    const reply = await response.json();
+    document.querySelector("#entry-problems").outerHTML = reply.problems;
+    frame.hidden = !reply.preview;
+    missing.hidden = Boolean(reply.preview);
+    frame.srcdoc = reply.preview;
+  }
+}
