@@ -66,6 +66,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "email_texts",
     "erased_orders",
     "offboardings",
+    "order_counts",
     "product_versions",
     "products",
     "rules",
