@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPSConnection, RemoteDisconnected
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from click.testing import CliRunner
 
 from provider.app import ContractFlask
 from provider.cli import main
+from provider.config import Settings
 from provider.web import http_server
 from provider.web.body_limits import MAX_BODY_BYTES
 from tests import nginx
+from tests.conftest import app_for
+from tests.factories import build_services
 from tests.hostile_clients import HOST, HostileClients, dripped_body
 from tests.web.test_http_server import serving
 
@@ -103,9 +107,10 @@ def test_nginx_accepts_its_file(tmp_path: Path) -> None:
 
 
 @needs_nginx
-def test_nginx_limits_bodies_and_knows_one_name(app: ContractFlask, tmp_path: Path) -> None:
+def test_nginx_limits_bodies_and_knows_one_name(settings: Settings, tmp_path: Path) -> None:
+    services = build_services(replace(settings, base_url=f"https://{nginx.HOST_NAME}"))
     with (
-        serving(app) as url,
+        serving(app_for(services, "behind nginx")) as url,
         nginx.running_nginx(tmp_path, int(url.rpartition(":")[2])) as proxy,
     ):
         answers = {
@@ -118,11 +123,12 @@ def test_nginx_limits_bodies_and_knows_one_name(app: ContractFlask, tmp_path: Pa
             )
         }
         no_answer = ask_nginx(proxy.http_port, "other.example.com", 0, tls=False)
+    not_allowed = (405, {"status": 405, "message": "Method Not Allowed"}, ["max-age=31536000"])
     too_large = {"status": 413, "message": f"The body should have at most {MAX_BODY_BYTES} bytes"}
     assert answers == {
-        (nginx.HOST_NAME, 0): (405, {"status": 405, "message": "Method Not Allowed"}),
-        (nginx.HOST_NAME, MAX_BODY_BYTES): (405, {"status": 405, "message": "Method Not Allowed"}),
-        (nginx.HOST_NAME, MAX_BODY_BYTES + 1): (413, too_large),
+        (nginx.HOST_NAME, 0): not_allowed,
+        (nginx.HOST_NAME, MAX_BODY_BYTES): not_allowed,
+        (nginx.HOST_NAME, MAX_BODY_BYTES + 1): (413, too_large, ["max-age=31536000"]),
         ("other.example.com", 0): None,
     }
     assert no_answer is None
@@ -145,8 +151,13 @@ def test_slow_body_behind_nginx_ends_at_the_deadline(
     assert (tmp_path / "provider.log").read_text("ascii").split()[4] == "408"
 
 
-def ask_nginx(port: int, host: str, size: int, *, tls: bool = True) -> tuple[int, Any] | None:
-    """Post a body to /health; return status and JSON, or None when the connection is closed."""
+def ask_nginx(
+    port: int, host: str, size: int, *, tls: bool = True
+) -> tuple[int, Any, list[str] | None] | None:
+    """Post a body to /health; return status, JSON and the values of Strict-Transport-Security.
+
+    None when the connection is closed.
+    """
     context = ssl._create_unverified_context()
     connection = (
         HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
@@ -163,7 +174,8 @@ def ask_nginx(port: int, host: str, size: int, *, tls: bool = True) -> tuple[int
             response = connection.getresponse()
         except RemoteDisconnected:
             return None
-        return response.status, json.load(response)
+        strict = response.headers.get_all("Strict-Transport-Security")
+        return response.status, json.load(response), strict
 
 
 def test_server_lock_has_the_tested_versions() -> None:

@@ -159,7 +159,7 @@ def _state(session: Session, name: str) -> dict[str, Any]:
         "exported_orders": row.export_done,
         "exported_at": row.exported_at,
         "erasure_requested_at": row.erasure_requested_at,
-        "erased_orders": count_erased(session, account.id, row) if row.erasure_requested_at else 0,
+        "erased_orders": count_erased(session, row) if row.erasure_requested_at else 0,
         "erased_at": row.erased_at,
         "problem": row.problem,
         "certificate": row.certificate,

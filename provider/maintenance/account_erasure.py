@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from provider.core import audit
@@ -107,13 +107,17 @@ def erase_account(
     _forget_account(context, account_id)
 
 
-def count_erased(session: Session, account_id: int, offboarding: Offboarding) -> int:
-    """Return how many orders the running erasure has erased."""
-    query = select(func.count()).where(
-        ErasedOrder.account_id == account_id,
+def is_erased_by(offboarding: Offboarding) -> ColumnElement[bool]:
+    """Return the condition that the erasure of an account has erased an order."""
+    return and_(
+        ErasedOrder.account_id == offboarding.account_id,
         ErasedOrder.erased_at >= offboarding.erasure_requested_at,
     )
-    return session.scalar(query) or 0
+
+
+def count_erased(session: Session, offboarding: Offboarding) -> int:
+    """Return how many orders the erasure has erased so far."""
+    return session.scalar(select(func.count()).where(is_erased_by(offboarding))) or 0
 
 
 def _list_order_ids(context: WorkContext, account_id: int) -> Iterator[str]:
@@ -149,7 +153,7 @@ def _forget_account(context: WorkContext, account_id: int) -> None:
         for scope in (f"account/{account_id}/", f"queue/{account_id}/"):
             session.execute(delete(Pause).where(Pause.scope.startswith(scope)))
         now = context.now()
-        certificate = _certify(session, account, offboarding, rows)
+        certificate = _certify(session, offboarding, rows)
         offboarding.certificate, offboarding.erased_at = certificate, now
         offboarding.export_key, offboarding.problem = "", ""
         audit.record(
@@ -176,20 +180,14 @@ def _delete_rows(session: Session, account_id: int) -> dict[str, int]:
     return {name: count for name, count in sorted(counts.items()) if count}
 
 
-def _certify(
-    session: Session, account: Account, offboarding: Offboarding, rows: dict[str, int]
-) -> dict[str, Any]:
+def _certify(session: Session, offboarding: Offboarding, rows: dict[str, int]) -> dict[str, Any]:
     """Return the figures of an erasure: those of its orders are in the audit log."""
     orders: Counter[str] = Counter()
     all_rows, files = Counter(rows), 0
     query = (
         select(ErasedOrder.kind, AuditEntry.after)
         .join(AuditEntry, AuditEntry.subject == "order:" + ErasedOrder.public_id)
-        .where(
-            ErasedOrder.account_id == account.id,
-            ErasedOrder.erased_at >= offboarding.erasure_requested_at,
-            AuditEntry.action == Action.ORDER_ERASED,
-        )
+        .where(is_erased_by(offboarding), AuditEntry.action == Action.ORDER_ERASED)
     )
     for kind, figures in session.execute(query):
         orders[kind] += 1

@@ -34,7 +34,7 @@ from provider.outbox.message import (
     requeue,
     withdraw,
 )
-from provider.outbox.ordering_key import OrderingKey, is_about, subject_of
+from provider.outbox.ordering_key import OrderingKey, is_about
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, WRITER, QueueName
 from provider.outbox.response_text import MAX_RESPONSE_EXCERPT_LENGTH, hide_secrets
@@ -92,6 +92,5 @@ __all__ = [
     "resume",
     "settle",
     "store_body",
-    "subject_of",
     "withdraw",
 ]

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func
-
-SUBJECT_LENGTH = 22  # characters: a subject is a public id
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,6 @@ class OrderingKey:
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.subject, self.writer)))
-
-
-def subject_of(key: SQLColumnExpression[str]) -> ColumnElement[str]:
-    """Return the SQL expression of a key's subject."""
-    return func.substr(key, 1, SUBJECT_LENGTH)
 
 
 def is_about(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import select, text, update
@@ -13,7 +14,13 @@ from provider.outbox import CALLBACK, Message, QueueName, encryption
 from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 from tests import factories
-from tests.bench.fill import ID_SQL, NUMBERS_SQL, TIMESTAMP_SQL, create_postgres_functions
+from tests.bench.fill import (
+    ID_SQL,
+    NUMBERS_SQL,
+    PLACED_DAY,
+    TIMESTAMP_SQL,
+    create_postgres_functions,
+)
 from tests.bench.instance import BenchmarkInstance
 
 RESULT_SUMMARY = (
@@ -64,7 +71,7 @@ ADD_CALLBACKS_SQL = (
     "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload_encrypted, "
     "supersedes_earlier, state, attempts, due_at, created_at, body_encrypted) "
     f"{NUMBERS_SQL} SELECT {ID_SQL}, :queue, {ID_SQL}, 1, 'status', :ciphertext, 1, 'waiting', 0, "
-    f"'2026-11-02 09:00:00.000000', {TIMESTAMP_SQL}, :body FROM n"
+    f"'{PLACED_DAY + timedelta(days=1)} 09:00:00.000000', {TIMESTAMP_SQL}, :body FROM n"
 )
 
 

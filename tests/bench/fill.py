@@ -6,6 +6,8 @@ which would take half an hour for a million. The first orders belong to an inact
 old test: a list in descending id order finds the newest of a few old rows last.
 """
 
+from datetime import UTC, datetime, timedelta
+
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
@@ -19,7 +21,9 @@ NUMBERS_SQL = (
     "SELECT i + 1 FROM n WHERE i < CAST(:last AS integer)) "
 )
 ID_SQL = "substr(hex(randomblob(11)), 1, 22)"
-TIMESTAMP_SQL = "'2026-11-01 09:00:00.000000'"
+# Within the days that the console's overview counts.
+PLACED_DAY = datetime.now(UTC).date() - timedelta(days=10)
+TIMESTAMP_SQL = f"'{PLACED_DAY} 09:00:00.000000'"
 ACCOUNT_SQL = f"CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :inactive_account ELSE :account END"
 KIND_SQL = "CASE i / 10 % 10 WHEN 8 THEN 'interview' WHEN 9 THEN 'check' ELSE 'assessment' END"
 # The ids of the products follow their creation: tests, the interview, the check.

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from provider import outbox
@@ -124,11 +124,14 @@ def _time_sweep(instance: BenchmarkInstance) -> float:
     return seconds
 
 
-def sign_in(instance: BenchmarkInstance) -> str:
-    """Return the session cookie of a new member of staff with the role `admin`."""
+def sign_in(instance: BenchmarkInstance, account: int | None = None) -> str:
+    """Return the session cookie of a new admin, who is limited to an account if it is given."""
     email = f"{secrets.generate_public_id()}@provider.test".lower()
     factories.create_staff(instance.services, email)
     with instance.services.db.writing() as session:
+        if account is not None:
+            person = session.scalars(select(staff.Staff).where(staff.Staff.email == email)).one()
+            staff.limit_accounts(session, person, [account])
         return staff.complete_sign_in(session, email, "127.0.0.1", instance.services.now())
 
 

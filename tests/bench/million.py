@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import chain, cycle
 
 from sqlalchemy import func, select
@@ -9,13 +10,16 @@ from sqlalchemy.orm import Session
 
 from provider.app import ContractFlask, create_app
 from provider.core.accounts import Account
-from provider.core.orders import Order
+from provider.core.orders import COUNT_ORDERS, Order
+from provider.core.scheduled import run_if_due
 from provider.outbox import CALLBACK, EMAIL, MEDIA, Message
+from tests.bench.fill import PLACED_DAY
 from tests.bench.growth import TimedAction, order_body, sign_in, timed_request
 from tests.bench.instance import BenchmarkInstance
 from tests.bench.table import Figure
 
 MAX_P95_MS = 150
+EMPTY_DAY = PLACED_DAY - timedelta(days=31)
 LISTED_REQUESTS = 3  # the slowest ones, in a figure's note
 # The paths of each endpoint; the values in braces differ from request to request.
 CALLS: dict[str, tuple[str, ...]] = {
@@ -64,8 +68,8 @@ PAGES: dict[str, tuple[str, ...]] = {
         ),
         f"{ORDERS_PATH}?q=lakita&account={{inactive_account}}",
         f"{ORDERS_PATH}?q=c1&status=pending&kind=interview",
-        *(f"{ORDERS_PATH}?from={day}&to={day}" for day in ("2026-11-01", "2026-10-01")),
-        f"{ORDERS_PATH}?from=2026-10-01&account={{account}}&status=pending",
+        *(f"{ORDERS_PATH}?from={day}&to={day}" for day in (PLACED_DAY, EMPTY_DAY)),
+        f"{ORDERS_PATH}?from={EMPTY_DAY}&account={{account}}&status=pending",
         *(
             f"{ORDERS_PATH}?account={{{name}}}&status=pending"
             for name in ("account", "inactive_account")
@@ -161,6 +165,15 @@ PAGES: dict[str, tuple[str, ...]] = {
     "usage.listing": ("/console/usage/", "/console/usage/?account={inactive_account}"),
     "usage.download": ("/console/usage/usage.csv",),
 }
+# These are also read by people who are limited to one account, a large and a small one.
+LIMITED_PAGES = (
+    "/console/",
+    ORDERS_PATH,
+    *(f"{ORDERS_PATH}?{query}" for query in ("status=completed", "waiting_for=staff")),
+    *(f"{ORDERS_PATH}?q={query}" for query in ("lak", "zzzz", "c1")),
+    *(f"{DELIVERIES_PATH}?state={state}" for state in ("any", "waiting")),
+    EMAILS_PATH,
+)
 # No order here has recordings, and no person a link or a second step.
 EXCLUDED_ENDPOINTS = {
     "products.version_file",
@@ -205,6 +218,8 @@ def measure_large_instance(
 ) -> Iterator[Figure]:
     """Measure the slowest call and the slowest page on each database."""
     request_factories = [RequestFactory(instance) for instance in instances.values()]
+    for instance in instances.values():
+        run_if_due(instance.services, COUNT_ORDERS)  # as a server does
     groups = {"contract's calls": RequestFactory.calls, "console's pages": RequestFactory.pages}
     for label, actions_of in groups.items():
         actions = [actions_of(request_factory) for request_factory in request_factories]
@@ -234,7 +249,11 @@ class RequestFactory:
         self._instance = instance
         self._app = create_app(instance.services)
         _require_all_measured(self._app)
-        self._staff_headers = {"Cookie": f"staff={sign_in(instance)}"}
+        self._staff_headers = _staff_headers(sign_in(instance))
+        self._limited_headers = {
+            name: _staff_headers(sign_in(instance, getattr(instance, name)))
+            for name in ("account", "inactive_account")
+        }
         self._auth_headers = {"Authorization": f"Bearer {instance.token}"}
         self._numbers = iter(range(10**9))
         self._url_values = _CyclingValues(
@@ -250,7 +269,12 @@ class RequestFactory:
 
     def pages(self) -> dict[str, TimedAction]:
         """Return the console's pages by path."""
-        return {path: self._get(path, self._staff_headers) for path in chain(*PAGES.values())}
+        pages = {path: self._get(path, self._staff_headers) for path in chain(*PAGES.values())}
+        return pages | {
+            f"{path} (limited to {name})": self._get(path, headers)
+            for name, headers in self._limited_headers.items()
+            for path in LIMITED_PAGES
+        }
 
     def _get(self, path: str, headers: dict[str, str]) -> TimedAction:
         return lambda: timed_request(self._app, path.format_map(self._url_values), headers=headers)
@@ -266,6 +290,10 @@ class RequestFactory:
             )
 
         return place_order
+
+
+def _staff_headers(cookie: str) -> dict[str, str]:
+    return {"Cookie": f"staff={cookie}"}
 
 
 class _CyclingValues(dict[str, Iterator[str]]):

@@ -68,6 +68,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "erased_orders",
     "heartbeats",
     "offboardings",
+    "order_counts",
     "product_files",
     "product_versions",
     "products",

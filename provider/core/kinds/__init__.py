@@ -13,7 +13,7 @@ from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
 from provider.core.kinds.base import Kind, MediaReference, StoredMedia
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
-from provider.core.orders import EXPIRE_ORDERS, SEND_REMINDERS
+from provider.core.orders import COUNT_ORDERS, EXPIRE_ORDERS, SEND_REMINDERS
 from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RUNS
 from provider.core.orders.states import NOBODY, STAFF
 from provider.core.products import Product, ProductVersion, files
@@ -44,6 +44,7 @@ for _kind in (ASSESSMENT, INTERVIEW, CHECK):
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     EXPIRE_ORDERS,
     SEND_REMINDERS,
+    COUNT_ORDERS,
     PERFORM_BULK_RUNS,
     DROP_OLD_BULK_RUNS,
     *dict.fromkeys(work for kind in KINDS.values() for work in kind.scheduled_works),

@@ -14,6 +14,7 @@ from provider.core.orders.given_time import GivenTime
 from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import RULE_KEY_PREFIX, Order
+from provider.core.orders.order_counts import COUNT_ORDERS, PERIOD_DAYS, OrderCounts
 from provider.core.orders.order_messages import INVITATION
 from provider.core.orders.order_visit import OrderVisit
 from provider.core.orders.person import is_order_of_person, orders_of_person
@@ -48,6 +49,7 @@ __all__ = [
     "CLOSE_ATTEMPTS",
     "COMPLETED",
     "CONSENTED",
+    "COUNT_ORDERS",
     "DECLINED",
     "EXPIRED",
     "EXPIRE_ORDERS",
@@ -57,6 +59,7 @@ __all__ = [
     "OPEN_STATUSES",
     "PDF",
     "PENDING",
+    "PERIOD_DAYS",
     "PROGRESS_STATES",
     "RECORD_PAUSES",
     "REPORT",
@@ -74,6 +77,7 @@ __all__ = [
     "GivenTime",
     "Link",
     "Order",
+    "OrderCounts",
     "OrderEvent",
     "OrderSession",
     "OrderVisit",

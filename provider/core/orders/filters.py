@@ -27,6 +27,7 @@ class OrderFilters:
     """Equal values of columns of `orders`, and the range of the time of placing.
 
     Orders of a range of times have a range of ids, which needs no index of `placed_at`.
+    `account_ids` are the accounts that the session is limited to, if any.
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class OrderFilters:
         equal: Sequence[tuple[Any, Any]] = (),
         *,
         others: Sequence[ColumnElement[bool]] = (),
+        account_ids: Sequence[int] | None = None,
         first_id: int | None = None,
         end_id: int | None = None,
     ) -> None:
-        self._equal, self._others = equal, others
+        self._equal, self._others, self._account_ids = equal, others, account_ids
         self.first_id, self.end_id = first_id, end_id
 
     @classmethod
@@ -48,6 +50,7 @@ class OrderFilters:
         end: datetime | None,
         equal: Sequence[tuple[Any, Any]] = (),
         *more: ColumnElement[bool],
+        account_ids: Sequence[int] | None = None,
     ) -> "OrderFilters":
         """Return filters with orders from `start` until before `end`; None is no limit.
 
@@ -60,7 +63,7 @@ class OrderFilters:
         if end is not None:
             others.append(Order.placed_at < end)
             end_id = _first_id_placed_from(session, end + CLOCK_TOLERANCE)
-        return cls(equal, others=others, first_id=first_id, end_id=end_id)
+        return cls(equal, others=others, account_ids=account_ids, first_id=first_id, end_id=end_id)
 
     def indexed(self) -> list[ColumnElement[bool]]:
         """Return the conditions for the indexes of their columns."""
@@ -83,9 +86,19 @@ class OrderFilters:
             conditions.append(id_column < self.end_id)
         return conditions
 
+    def all_matches(self) -> list[ColumnElement[bool]]:
+        """Return the conditions to read all matching orders; empty if every order matches.
+
+        Without another condition, the accounts of a limited session are the condition. Beside
+        others, they would keep the planner from a better index.
+        """
+        if conditions := self.indexed():
+            return conditions
+        return [] if self._account_ids is None else [Order.account_id.in_(self._account_ids)]
+
     def matches_few(self, session: Session) -> bool:
         """Return whether so few orders match that all of them can be read."""
-        conditions = self.indexed()
+        conditions = self.all_matches()
         if not conditions:
             return False
         ids = select(Order.id).where(*conditions).limit(SCANNED_ORDERS + 1).subquery()
@@ -94,7 +107,8 @@ class OrderFilters:
 
 def _first_id_placed_from(session: Session, moment: datetime) -> int:
     """Return an id that parts the orders before a moment from the later ones: a binary search."""
-    low, high = 1, (session.scalar(select(func.max(Order.id))) or 0) + 1
+    # Of all accounts: to find the newest order of one account could read the whole table.
+    low, high = 1, (session.scalar(select(func.max(_ORDER_COLUMNS.id))) or 0) + 1
     while low < high:
         middle = (low + high) // 2
         row = _NEXT_ORDER_QUERY.fetch_one(session, {"first_id": middle})

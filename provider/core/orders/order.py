@@ -95,7 +95,16 @@ class Order(OrderState, OrderMessages, Base):
             sqlite_where=text("pause_ends_at IS NOT NULL"),
             postgresql_where=text("pause_ends_at IS NOT NULL"),
         ),
-        Index("ix_orders_waiting", "waiting_for", "id"),
+        # With the account, so that the orders of some accounts are counted without their rows.
+        Index("ix_orders_waiting", "waiting_for", "id", "account_id"),
+        Index(
+            "ix_orders_staff",
+            "kind",
+            "id",
+            "account_id",
+            sqlite_where=text("waiting_for = 'staff'"),
+            postgresql_where=text("waiting_for = 'staff'"),
+        ),
         Index(
             "ix_orders_hold",
             "account_id",
@@ -103,8 +112,8 @@ class Order(OrderState, OrderMessages, Base):
             sqlite_where=text("hold_reason IS NOT NULL"),
             postgresql_where=text("hold_reason IS NOT NULL"),
         ),
-        # All that the figures of a period read.
-        Index("ix_orders_placed", "placed_at", "status", "product_id"),
+        # All that `order_counts` reads.
+        Index("ix_orders_placed", "placed_at", "status", "product_id", "account_id"),
         # The usage counts an account's orders of a product within a month.
         Index("ix_orders_usage", "account_id", "product_id", "placed_at"),
         Index(

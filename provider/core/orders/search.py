@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     table,
     text,
+    true,
     update,
 )
 from sqlalchemy.engine import Connection
@@ -163,11 +164,12 @@ class _Search:
         return self._fetch(query, Order.id)
 
     def _newest_id(self) -> int:
-        return self._session.scalar(select(func.max(Order.id))) or 0
+        # Of all accounts: to find the newest order of one account could read the whole table.
+        return self._session.scalar(select(func.max(_ID_COLUMN))) or 0
 
     def scan_few(self) -> list[int]:
         """Read all orders that match the filters."""
-        ids = select(Order.id).where(*self._filters.indexed())
+        ids = select(Order.id).where(*self._filters.all_matches())
         return self._fetch(self._query([Order.id.in_(ids)], self._words), Order.id)
 
     def read_index(self) -> list[int]:
@@ -184,21 +186,27 @@ class _Search:
     def _read_postgres_index(self, rare: Sequence[str], common: Sequence[str]) -> list[int]:
         """Read and sort all matches, then read their orders until enough match the filters.
 
-        Without OFFSET the planner would read the newest orders until enough match: it cannot
-        estimate how rare a beginning is.
+        The planner cannot estimate how rare a beginning is, nor how many orders match the filters.
+        Without the first OFFSET it would read the newest orders until enough match. Without LATERAL
+        and the second OFFSET it would compare the filters with every order.
         """
         match = " & ".join(f"'{word}':*" for word in rare)
         is_match = text(f"{POSTGRES_INDEX_SQL} @@ CAST(:match AS tsquery)").bindparams(match=match)
-        is_common = (_has_word(OrderSearch.words, word) for word in common)
+        # The table, because account limits on it would read every order. `order` has them.
+        is_common = (_has_word(_TABLE.c.words, word) for word in common)
         matches = (
-            self._limit_ids(select(OrderSearch.order_id).where(is_match, *is_common), _ID_COLUMN)
+            self._limit_ids(select(_ID_COLUMN).where(is_match, *is_common), _ID_COLUMN)
             .order_by(self._in_direction(_ID_COLUMN))
             .offset(literal_column("0"))
             .subquery("matches")
         )
-        query = select(matches.c.order_id)
-        if conditions := self._filters.scanned():
-            query = query.join(Order, Order.id == matches.c.order_id).where(*conditions)
+        order = (
+            select(Order.id)
+            .where(Order.id == matches.c.order_id, *self._filters.scanned())
+            .offset(literal_column("0"))
+            .lateral()
+        )
+        query = select(matches.c.order_id).join(order, true())
         return self._fetch(query, matches.c.order_id)
 
     def _split_by_frequency(self) -> tuple[list[str], list[str]]:

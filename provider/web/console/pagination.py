@@ -53,20 +53,20 @@ def paginate(
 ) -> Page:
     """Return the page that the arguments `before` or `after` ask for; rows need a `public_id`.
 
-    `partitions` are disjoint conditions, each with an index in the sort order. Reading the first
-    rows of each partition avoids sorting all matching rows.
+    `partitions` are disjoint conditions, each with an index in the sort order. The first ids of
+    each partition are read first, and then the rows with these ids. One query would let the
+    database sort all matching rows, or join them all.
     """
     cursor, is_backwards = read_cursor(session, sorting)
     is_descending = sorting.descending != is_backwards
-    order = [column.desc() if is_descending else column.asc() for column in sorting.columns]
+    order = [_in_direction(column, is_descending) for column in sorting.columns]
     conditions: list[ColumnElement[bool]] = []
     if cursor:
         row_key, cursor_key = tuple_(*sorting.columns), tuple_(*cursor)
         conditions.append(row_key < cursor_key if is_descending else row_key > cursor_key)
     if partitions:
-        ids = select(sorting.cursor_column).where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
-        first_ids = (select(ids.where(partition).subquery()) for partition in partitions)
-        conditions.append(sorting.cursor_column.in_(union_all(*first_ids)))
+        ids = _first_ids(sorting, conditions, is_descending, partitions)
+        conditions.append(sorting.cursor_column.in_(session.scalars(ids).all()))
     query = query.where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
     rows = list(session.execute(query).all())
     has_more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
@@ -78,6 +78,33 @@ def paginate(
         previous_cursor=rows[0].public_id if rows and has_previous else None,
         next_cursor=rows[-1].public_id if rows and has_next else None,
     )
+
+
+def _first_ids(
+    sorting: Sorting,
+    conditions: Sequence[ColumnElement[bool]],
+    is_descending: bool,
+    partitions: Sequence[ColumnElement[bool]],
+) -> Select[str]:
+    """Return the query of the public ids of a page, and of one more row."""
+    names = [f"sort_{number}" for number in range(len(sorting.columns))]
+    labels = [column.label(name) for column, name in zip(sorting.columns, names, strict=True)]
+    first = [
+        select(sorting.cursor_column.label("cursor"), *labels)
+        .where(partition, *conditions)
+        .order_by(*(_in_direction(column, is_descending) for column in sorting.columns))
+        .limit(PAGE_SIZE + 1)
+        .subquery()
+        for partition in partitions
+    ]
+    merged = union_all(*map(select, first)).subquery()
+    order = [_in_direction(merged.c[name], is_descending) for name in names]
+    return select(merged.c.cursor).order_by(*order).limit(PAGE_SIZE + 1)
+
+
+def _in_direction(column: Any, is_descending: bool) -> ColumnElement[Any]:
+    in_direction: ColumnElement[Any] = column.desc() if is_descending else column.asc()
+    return in_direction
 
 
 def read_cursor(session: Session, sorting: Sorting) -> tuple[tuple[Any, ...], bool]:

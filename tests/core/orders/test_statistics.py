@@ -13,9 +13,11 @@ from tests.factories import ManualClock
 pytestmark = pytest.mark.both
 
 
-def collect(services: Services, day_count: int = 3, *, with_scores: bool = True) -> Statistics:
+def collect(services: Services, *, with_scores: bool = True) -> Statistics:
     with services.db.reading() as session:
-        return collect_statistics(session, services.now(), day_count, with_scores=with_scores)
+        statistics = collect_statistics(session, services.now(), with_scores=with_scores)
+    assert statistics
+    return statistics
 
 
 class World:
@@ -68,17 +70,17 @@ def test_orders_count_on_their_day_in_utc(services: Services, clock: ManualClock
     world = World(services)
     midnight = services.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for placed_at in (
-        midnight - timedelta(days=2, microseconds=1),  # too early
-        midnight - timedelta(days=2),
+        midnight - timedelta(days=29, microseconds=1),  # too early
+        midnight - timedelta(days=29),
         midnight - timedelta(microseconds=1),
         midnight,
     ):
         world.place(placed_at)
     days = collect(services).days
     assert [day.day for day in days] == [
-        (midnight - timedelta(days=number)).date() for number in (2, 1, 0)
+        (midnight - timedelta(days=number)).date() for number in reversed(range(30))
     ]
-    assert [day.total for day in days] == [1, 1, 1]
+    assert [day.total for day in days] == [1, *[0] * 27, 1, 1]
 
 
 def test_completion_rate_is_of_the_orders_that_have_ended(services: Services) -> None:
@@ -122,10 +124,10 @@ def test_statistics_leave_out_sandboxes(services: Services) -> None:
     for product in (world.product, trial_only):
         world.place(now, score=100.0, took=timedelta(hours=90), is_trial=True, product=product)
     world.place(now - timedelta(days=1), is_trial=True)
-    world.place(now - timedelta(days=9), is_trial=True)  # before the period
+    world.place(now - timedelta(days=30), is_trial=True)  # before the period
     figures = collect(services)
     assert figures.sandbox_order_count == 3
-    assert [day.total for day in figures.days] == [0, 0, 2]
+    assert [day.total for day in figures.days] == [*[0] * 29, 2]
     assert figures.by_status == expected.by_status
     assert (figures.median_seconds, figures.completion_rate) == (2 * 3600, 100)
     assert figures.products == expected.products

@@ -13,6 +13,7 @@ from provider.core.orders import Order
 from provider.core.scheduled import run_if_due
 from provider.maintenance.offboarding import OFFBOARD_ACCOUNTS
 from provider.services import Services
+from provider.web.console import offboarding
 from tests.factories import ManualClock
 from tests.maintenance.test_offboarding import completed_orders
 from tests.web.console_client import ConsoleClient
@@ -70,6 +71,24 @@ def test_each_step_is_offered_only_after_the_one_before(
     for text in ("Certificate", "Orders: Assessment", "as admin@provider.test asked"):
         assert text in page
     assert console.submit(f"{path}download").status_code == 404
+
+
+def test_counting_stops_at_a_great_number_of_orders(
+    services: Services,
+    console: ConsoleClient,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    completed_orders(services)
+    path = page_of(services)
+    assert "The account has 1 order, of which 0 are open." in console.get_text(path)
+    monkeypatch.setattr(offboarding, "MAX_COUNTED_ORDERS", 0)
+    assert "The account has more than 0 orders, of which 0 are open." in console.get_text(path)
+    for step in ("disable", "export"):
+        console.submit(f"{path}{step}", name="Groove Tech")
+        work(clock, services)
+    console.submit(f"{path}erase", name="Groove Tech")
+    assert "Orders erased: 0. Orders left: more than 0." in console.get_text(path)
 
 
 @pytest.mark.parametrize("step", ["disable", "enable", "export", "erase"])
