@@ -42,7 +42,7 @@ class DocumentSchema(Schema):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        names = ", ".join(self.load_fields)
+        names = ", ".join(field.data_key or name for name, field in self.load_fields.items())
         self.error_messages["unknown"] = f"is not known here; the names are {names}"
         self.error_messages["type"] = "should be a mapping of names to values"
 

@@ -4,6 +4,7 @@ Nothing is stored. After each answer the next page says how many points it gets.
 """
 
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,9 @@ from werkzeug.wrappers import Response
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment import Assessment, content
 from provider.core.kinds.assessment.items import ANSWER_FIELD, Item
+from provider.core.kinds.assessment.parts import split_parts
 from provider.core.kinds.grading import to_number
+from provider.core.products import Product
 from provider.core.products.draft import working_content
 from provider.core.staff import Permission
 from provider.errors import Invalid
@@ -27,6 +30,7 @@ from provider.web.candidate.assessment_navigation import (
 )
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing
+from provider.web.console.products import file_url
 
 routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_id>/try")
 
@@ -103,14 +107,7 @@ def _describe(item: Item, value: Any, *, is_scored: bool) -> str:
     shown = item.format_answer(value)
     if not is_scored:
         return f"Trial: “{shown}” is not scored."
-    points = round(
-        float(
-            item.score(value)
-            * item.points.as_integer_ratio()[0]
-            / item.points.as_integer_ratio()[1]
-        ),
-        2,
-    )
+    points = round(float(item.points_for(value)), 2)
     return f"Trial: “{shown}” gets {points:g} of {to_number(item.points)} points."
 
 
@@ -133,8 +130,12 @@ def _render(
             return url_for(".item", product_id=product_id, number=values["number"])
         return url_for(".start", product_id=product_id)
 
+    with current_services().db.reading() as session:
+        product = Product.find(session, product_id)
+        newest_version = product.versions[-1] if product.versions else None
     return render_template(
         "console/assessment/trial_item.html",
+        file_url=partial(file_url, product, newest_version),
         url_for=url_in_trial,
         product_id=product_id,
         content=test,
@@ -145,7 +146,11 @@ def _render(
             attempt_ends_at=now + timedelta(seconds=seconds),
             saved_answers={},
             unanswered_keys=[],
+            shows_time=seconds > 0,
         ),
+        part=next(part for part in split_parts(test) if number in part),
+        attempt=None,
+        ends_at=0,
         seconds_left=seconds,
         now_ms=int(now.timestamp() * 1000),
         pause_left=timedelta(),

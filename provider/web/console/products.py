@@ -63,7 +63,7 @@ def detail(product_id: str) -> str:
             version=version,
             content=content,
             problem=problem,
-            file_url=partial(_file_url, product, version),
+            file_url=partial(file_url, product, version),
             newest_version=product.versions[-1] if product.versions else None,
             draft=find_draft(session, product),
         )
@@ -92,9 +92,14 @@ def load_version_content(product: Product, version: ProductVersion | None) -> tu
         return None, str(error)
 
 
-def _file_url(product: Product, version: ProductVersion | None, name: str) -> str:
-    number = version.number if version else 0
-    return url_for(".version_file", product_id=product.public_id, number=number, name=name)
+def file_url(product: Product, version: ProductVersion | None, name: str) -> str:
+    """Return the address of a file that the content of a version names."""
+    return url_for(
+        "console.products.version_file",
+        product_id=product.public_id,
+        number=version.number if version else 0,
+        name=name,
+    )
 
 
 def _find_version(product: Product, number: str) -> ProductVersion | None:

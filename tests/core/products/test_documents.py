@@ -176,7 +176,8 @@ def test_validate_missing_top_level_field_has_the_first_line() -> None:
 def test_validate_unknown_name_lists_the_known_names() -> None:
     assert validation_error(TEST.replace("title: One", "titel: One")) == (
         "tests.yaml line 6, sections[0].titel: is not known here; the names are "
-        "key, title, instructions, weight, items"
+        "key, title, instructions, weight, draw, order, time_limit, navigation, practice, "
+        "break, items"
     )
 
 

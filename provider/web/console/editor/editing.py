@@ -34,6 +34,7 @@ from provider.web.console.authentication import current_staff, record_act
 from provider.web.console.editor import texts
 from provider.web.console.editor.forms import page_lists
 from provider.web.console.editor.widgets import inner_schema
+from provider.web.console.products import file_url
 
 # An author who saved so long ago is named as somebody who may still be at work.
 PRESENCE = timedelta(minutes=10)
@@ -66,6 +67,11 @@ class Editing:
     def digest(self) -> str:
         """The digest of the whole draft."""
         return node_digest(self.content)
+
+    def file_url(self, name: str) -> str:
+        """Return the address of a picture or a sound: those of a draft are its newest version's."""
+        versions = self.product.versions
+        return file_url(self.product, versions[-1] if versions else None, name)
 
     @property
     def language(self) -> str:

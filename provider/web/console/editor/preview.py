@@ -37,6 +37,7 @@ def render_preview(editing: Editing, entry: Entry) -> str:
             time_limit=None,
         ),
         order=PREVIEW_ORDER,
+        file_url=editing.file_url,
         selected=MultiDict(),
         selected_values=[],
         error="",
