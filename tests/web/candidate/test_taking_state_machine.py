@@ -12,7 +12,12 @@ from typing import Any, ClassVar, NamedTuple
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import update
 
 from provider.app import create_app
@@ -31,8 +36,14 @@ SECTIONS = [
     section("one", [item("q1")], time_limit=5, **{"break": 2}),
     section("two", [item("q2")]),
 ]
-DEVICES, QUESTIONS, CHOICES = st.integers(0, 1), st.integers(1, 2), st.sampled_from("abcdef")
-WAITS = st.sampled_from([0.001, 0.5, 4, 9.99, 11, 130, 290])
+DEVICES, QUESTIONS = st.integers(0, 1), st.sampled_from([1, 1, 2])
+CHOICES = st.sampled_from("abcdef")
+OFTEN = st.sampled_from([True, True, False])
+WAITS = st.sampled_from([0.001, 0.5, 4, 9.99, 11])
+DISTURBANCES = st.sampled_from(
+    ["part", "part/finish", "go-on", "go-on", "part", "outage", "130", "290", "submit"]
+)
+MIN_EVENTS_BEFORE_SUBMIT = 20
 DELIVERED, REPLY_LOST, REQUEST_LOST = FATES = ("delivered", "reply lost", "request lost")
 
 
@@ -82,6 +93,7 @@ class Taking(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         world = self.world
+        self.event_count = 0
         self.order_id = world.place_order()
         self.root = f"/c/o/{self.order_id}"
         self.devices = [self._open_device(), self._open_device()]
@@ -108,7 +120,12 @@ class Taking(RuleBasedStateMachine):
             submit_form(client, page, submit)
         return Device(client, factories.csrf_token(client.get(f"{self.root}/decline").text))
 
-    @rule(device=DEVICES, question=QUESTIONS, choice=CHOICES, is_sent=st.booleans())
+    @rule(
+        device=DEVICES,
+        question=QUESTIONS,
+        choice=CHOICES,
+        is_sent=OFTEN,
+    )
     def answer(self, device: int, question: int, choice: str, is_sent: bool) -> None:
         """Choose an option; the page numbers it by the server's time, and may send it at once."""
         browser = self.devices[device]
@@ -140,13 +157,25 @@ class Taking(RuleBasedStateMachine):
         elif number := (reply.get_json() or {}).get("number"):
             browser.numbers[save.question] = max(browser.numbers[save.question], number)
 
-    @rule(device=DEVICES, form=st.sampled_from(["part", "part/finish", "go-on"]))
-    def press(self, device: int, form: str) -> None:
-        self._post(self.devices[device], form, part=str(self._order().part.index))
+    @rule(device=DEVICES)
+    def send_oldest(self, device: int) -> None:
+        """The line is back, and a save from long ago arrives."""
+        self.send(device, 0, DELIVERED)
 
-    @rule(device=DEVICES, form=st.sampled_from(["part", "part/finish"]))
-    def press_on_an_old_page(self, device: int, form: str) -> None:
-        self._post(self.devices[device], form, part="0")
+    @rule(what=DISTURBANCES, is_rare=st.sampled_from([True, False, False]))
+    def disturb(self, what: str, is_rare: bool) -> None:
+        """Let something happen that ends a part or a break, or moves an end."""
+        if not is_rare:
+            return
+        if what == "outage":
+            self.have_outage(minutes=7)
+        elif what == "submit":
+            self.submit()
+        elif what.isdigit():
+            self.pass_time(float(what))
+        else:
+            self._post(self.devices[0], what, part=str(self._order().part.index))
+            self._post(self.devices[1], what, part="0")  # on a page from before
 
     @rule(wait=WAITS)
     def pass_time(self, wait: float) -> None:
@@ -156,8 +185,7 @@ class Taking(RuleBasedStateMachine):
             session.execute(update(Heartbeat).values(beat_at=now))
             close_overdue_orders(session, self.world.services.secret_box, self.world.clock.now())
 
-    @rule(minutes=st.integers(1, 30))
-    def outage(self, minutes: int) -> None:
+    def have_outage(self, minutes: int) -> None:
         """The server is away, and gives the time back before it answers again."""
         before = self._order()
         seconds_left = before.answer_time_left(self.world.clock.now()).total_seconds()
@@ -169,13 +197,15 @@ class Taking(RuleBasedStateMachine):
             left = after.answer_time_left(self.world.clock.now()).total_seconds()
             assert left >= seconds_left
 
-    @rule()
     def submit(self) -> None:
         """Submit from the second device. Before the last part the server refuses it."""
+        if self.event_count < MIN_EVENTS_BEFORE_SUBMIT:
+            return
         self._post(self.devices[1], "submit", blank="9")
 
     @invariant()
     def newest_acknowledged_answers_are_stored(self) -> None:
+        self.event_count += 1
         order = self._order()
         numbers = {answer.item_key: answer.number for answer in order.answers}
         for question, save in self.acknowledged.items():
@@ -212,8 +242,8 @@ def test_state_machine_loses_no_acknowledged_answer(services: Services, clock: M
     run_state_machine_as_test(
         Taking,
         settings=settings(
-            max_examples=6,
-            stateful_step_count=40,
+            max_examples=5,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
