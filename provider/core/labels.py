@@ -22,6 +22,7 @@ PROGRESS_LABELS = {
     "invited": "Invited",
     "opened": "Opened",
     "started": "Started",
+    "marking": "Waits for marks",
     "submitted": "Submitted",
 }
 WAITING_FOR_LABELS = {
@@ -112,6 +113,10 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 ACTION_LABELS = {
     "order.retaken": "Test opened for a new attempt",
     "order.rescored": "Scored again, with corrected scoring",
+    "marking.claimed": "Answer taken for marking",
+    "marking.released": "Answer given back without a mark",
+    "marking.marked": "Answer marked",
+    "marking.reconciled": "Decided between two marks",
     "product.rescored": "Earlier attempts scored again",
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",

@@ -84,6 +84,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "interviews.detail": (f"{ORDERS_PATH}{{interview}}/interview",),
     "interviews.confirm_completion": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
+    "marking.listing": ("/console/marking/?whose=all", "/console/marking/?product={product}"),
     "checks.detail": ("/console/checks/{check}/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
@@ -150,6 +151,7 @@ PAGES: dict[str, tuple[str, ...]] = {
 }
 # No order here has recordings, and no person a link or a second step.
 EXCLUDED_ENDPOINTS = {
+    "marking.detail",  # no order here waits for marks
     "interviews.media_file",
     "interviews.download_original",
     "bulk_runs.detail",  # an instance of the benchmark has no run

@@ -13,6 +13,7 @@ from provider.core.accounts import Account
 from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
+from provider.core.marking import ANSWER, MarkingTask, list_queued
 from provider.core.orders import Order, collect_statistics
 from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.states import STAFF
@@ -96,6 +97,16 @@ def _tasks(session: Session) -> list[Task]:
         # A request for an accommodation needs the permission to manage orders.
         if may(kind.work_permission) or may(Permission.MANAGE_ORDERS)
     ]
+    if may(Permission.RATE_INTERVIEWS):
+        query = list_queued().where(MarkingTask.purpose == ANSWER).limit(MAX_DISPLAYED_COUNT)
+        tasks.append(
+            Task(
+                len(session.scalars(query).all()),
+                "Answer that waits for a mark",
+                "Answers that wait for a mark",
+                url_for("console.marking.listing", whose="all"),
+            )
+        )
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(

@@ -7,6 +7,8 @@
     grades?                               {passed: 50, excelled: 80}, cut scores in percent, or
                                           {on, …} on a figure of a scale: see `cut_scores`
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
+    marking?                              {markers: 1 or 2, blind: true, tolerance: 0}: of the items
+                                          that staff mark; the tolerance is in points
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
     sections                              [{key, title, instructions?, weight? (1), items}]
@@ -30,7 +32,7 @@ from typing import Any
 from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.assessment.cut_scores import ScaleGrades, TestGradesSchema
-from provider.core.kinds.assessment.items import Item, ItemField
+from provider.core.kinds.assessment.items import Item, ItemField, MarkedItem
 from provider.core.kinds.assessment.norms import MAX_NORM_GROUPS, NormGroup, NormGroupSchema
 from provider.core.kinds.assessment.scale_checks import check_grades, check_norms, check_scales
 from provider.core.kinds.assessment.scale_scoring import BoundScale
@@ -41,6 +43,7 @@ from provider.core.kinds.grading import (
     require_grades_for_summaries,
 )
 from provider.core.kinds.report_options import SHOWN_NOWHERE, ReportOptions, ReportSchema
+from provider.core.marking import ONE_MARKER, MarkingSchema, MarkingSettings
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import (
     DocumentSchema,
@@ -97,6 +100,7 @@ class TestContent:
     report: ReportOptions = SHOWN_NOWHERE
     scales: tuple[Scale, ...] = ()
     norms: tuple[NormGroup, ...] = ()
+    marking: MarkingSettings = ONE_MARKER
 
     @property
     def items(self) -> Iterator[Item]:
@@ -109,6 +113,16 @@ class TestContent:
     @cached_property
     def bound_scales(self) -> tuple[BoundScale, ...]:
         return tuple(BoundScale(scale, self.items_by_key) for scale in self.scales)
+
+    @cached_property
+    def marked_items(self) -> Mapping[str, MarkedItem]:
+        """The scored items that staff mark, by key."""
+        return {
+            item.key: item
+            for section in self.sections
+            for item in section.items
+            if section.is_scored and isinstance(item, MarkedItem)
+        }
 
     def find_item(self, key: str) -> Item | None:
         return self.items_by_key.get(key)
@@ -164,6 +178,7 @@ class TestSchema(DocumentSchema):
     grades = nested(TestGradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
+    marking = nested(MarkingSchema, load_default=ONE_MARKER)
     sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
     scales = nested_list(ScaleSchema, "scales", 0, MAX_SCALES, load_default=())
     norms = nested_list(NormGroupSchema, "norms", 0, MAX_NORM_GROUPS, load_default=())

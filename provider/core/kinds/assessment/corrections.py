@@ -16,7 +16,17 @@ from provider.core.labels import cut_at_word
 # The fields of items and options that candidates do not see. A field that is not named here counts
 # as seen, so that answers are never scored by a question that reads another way.
 SCORING_FIELDS = frozenset(
-    {"points", "correct", "answer", "tolerance", "accepted", "case_sensitive", "reversed", "trait"}
+    {
+        "points",
+        "correct",
+        "answer",
+        "tolerance",
+        "accepted",
+        "case_sensitive",
+        "reversed",
+        "trait",
+        "rubric",
+    }
 )
 # What else a version may change in the scoring of a test.
 _TEST_FIELDS = {

@@ -8,6 +8,7 @@ from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES
+from provider.core.staff.permissions import Permission
 from provider.texts import lazy_gettext as _
 
 KIND = Kind(
@@ -30,10 +31,14 @@ KIND = Kind(
     ),
     play_step=play_step,
     folder=Path(__file__).parent,
-    labels={"mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")}},
+    labels={
+        "needs": {"assessment": "Staff: marking"},
+        "mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")},
+    },
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad"},
     personal_columns=(Answer.value, Answer.typed),
     other_columns=(Answer.item_key, Answer.number),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
+    work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
 )

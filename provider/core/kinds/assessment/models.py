@@ -1,4 +1,4 @@
-"""Tests and assessments. A submitted assessment is scored and completed at once."""
+"""Tests and assessments. A submitted assessment is scored at once, unless staff mark answers."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
+from provider.core.kinds.assessment.marked_test import MarkedTest
 from provider.core.kinds.assessment.results import (
     POINTS_FIGURE,
     SAME_RESULT_MESSAGE,
@@ -27,7 +28,6 @@ from provider.core.orders import (
     GivenTime,
     ProgressTable,
     Result,
-    TimedOrder,
     progress_state,
 )
 from provider.core.orders.corrected_result import publish_corrected_result
@@ -37,7 +37,7 @@ from provider.core.orders.evidence import (
     questions_answered_sentence,
 )
 from provider.core.orders.given_time import to_milliseconds
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -62,7 +62,7 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(TimedOrder):
+class Assessment(MarkedTest):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
@@ -70,7 +70,8 @@ class Assessment(TimedOrder):
     progress_table: ClassVar[ProgressTable] = {
         "invited": progress_state("candidate", "opened", "started"),
         "opened": progress_state("candidate", "started"),
-        "started": progress_state("candidate clock", "submitted"),
+        "started": progress_state("candidate clock", "marking", "submitted"),
+        "marking": progress_state("staff", "submitted"),
         "submitted": progress_state("nobody"),
     }
     has_clock_to_pause = True
@@ -219,7 +220,7 @@ class Assessment(TimedOrder):
         if result is None:
             raise Conflict("Only a completed test can be scored again")
         version = self.version.scoring_version
-        corrected = build_result(version, version.parsed(Test.parse), self.saved_answers)
+        corrected = self._build_result(version)
         if is_same_result(result, corrected):
             raise Conflict(SAME_RESULT_MESSAGE)
         self._keep_answers(result)
@@ -282,13 +283,30 @@ class Assessment(TimedOrder):
     def submit(
         self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"
     ) -> None:
-        """Score the saved answers and complete the order."""
+        """Score the saved answers and complete the order, at once or after the last mark."""
         seconds = self.elapsed_seconds(now)
-        version = self.version.scoring_version
-        result = build_result(version, version.parsed(Test.parse), self.saved_answers)
-        result.duration = None if self._is_duration_telling(seconds) else seconds
+        self.go_on(session, now, actor)
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
+        if not self.wait_for_marks(session, now):
+            self._complete_scored(session, secret_box, seconds, actor, now)
+
+    def finish_marking(
+        self, session: Session, secret_box: SecretBox, actor: str, now: datetime
+    ) -> None:
+        session.refresh(self, ["events"])
+        seconds = self.attempt_seconds(self.submitted_at or now)
+        self._complete_scored(session, secret_box, seconds, actor, now)
+
+    def _complete_scored(
+        self, session: Session, secret_box: SecretBox, seconds: int, actor: str, now: datetime
+    ) -> None:
+        result = self._build_result(self.version.scoring_version)
+        result.duration = None if self._is_duration_telling(seconds) else seconds
         self.complete(session, secret_box, result, actor, now)
+
+    def _build_result(self, version: ProductVersion) -> Result:
+        content = version.parsed(Test.parse)
+        return build_result(version, content, self.saved_answers, self.load_marks())
 
     def _is_duration_telling(self, seconds: int) -> bool:
         # A duration above the test's limit would tell the ATS of the extra time. After a pause, one

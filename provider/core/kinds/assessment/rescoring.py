@@ -21,6 +21,7 @@ from provider.core.kinds.assessment.corrections import (
 )
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.assessment.results import build_result, is_same_result
+from provider.core.marking import load_shares
 from provider.core.orders import COMPLETED, OPEN_STATUSES, Result
 from provider.core.orders.actions import RESCORE
 from provider.core.orders.bulk_run import BulkRun
@@ -169,9 +170,12 @@ class Rescoring:
     ) -> Iterator[ChangedAttempt]:
         content = self.target.parsed(Test.parse)
         answers, results = _load_answers(session, orders), _load_results(session, orders)
+        marks = load_shares(session, _ids(orders)) if content.marked_items else {}
         for order in orders:
             before = results[order.id]
-            after = build_result(self.target, content, answers.get(order.id, {}))
+            after = build_result(
+                self.target, content, answers.get(order.id, {}), marks.get(order.id, {})
+            )
             if not is_same_result(before, after):
                 yield ChangedAttempt(order, before, after)
 
