@@ -9,6 +9,7 @@ from provider.core.marking import (
     MarkForm,
     MarkingTask,
     claim,
+    find_second_look,
     find_task,
     list_open_tasks,
     save_mark,
@@ -86,3 +87,16 @@ def mark(services: Services, task_id: str, marker: str, points: object, comment:
 def take(services: Services, task_id: str, marker: str) -> None:
     with services.db.writing() as session:
         claim(find_task(session, task_id, lock=True), marker, services.now())
+
+
+def ask_second_look(services: Services, points: object = 4) -> tuple[str, str]:
+    """Return an order whose candidate asks for a second look, and the page to answer it."""
+    order_id = submit_texts(services, LETTER, second_look=True)
+    mark(services, task_ids(services, order_id)["letter"], ANA, points)
+    with services.db.writing() as session:
+        order = Assessment.find(session, order_id, lock=True)
+        order.ask_second_look(session, "The second page was not read", services.now())
+        session.flush()
+        task = find_second_look(session, order)
+        assert task
+        return order_id, f"/console/marking/{task.public_id}/second-look"

@@ -54,6 +54,7 @@ class Action(StrEnum):
     MARKING_RELEASED = "marking.released"
     ANSWER_MARKED = "marking.marked"
     MARKS_RECONCILED = "marking.reconciled"
+    SECOND_LOOK_ANSWERED = "marking.second_look_answered"
     CHECK_DETAILS_SHOWN = "check.details_shown"
     CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
     CHECK_COMPLETED = "check.completed"

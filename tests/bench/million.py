@@ -152,6 +152,7 @@ PAGES: dict[str, tuple[str, ...]] = {
 # No order here has recordings, and no person a link or a second step.
 EXCLUDED_ENDPOINTS = {
     "marking.detail",  # no order here waits for marks
+    "second_looks.detail",
     "interviews.media_file",
     "interviews.download_original",
     "bulk_runs.detail",  # an instance of the benchmark has no run

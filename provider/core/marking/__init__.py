@@ -16,6 +16,7 @@ from provider.core.marking.acts import (
 )
 from provider.core.marking.marked_order import MarkedOrder, MarkingUnit, load_shares
 from provider.core.marking.queue import QUEUED, claim_next, is_claimed_by, is_free, list_queued
+from provider.core.marking.second_look import ask, find_second_look
 from provider.core.marking.settings import (
     ONE_MARKER,
     MarkingSchema,
@@ -29,6 +30,7 @@ from provider.core.marking.task import (
     MARKED,
     OPEN,
     RECONCILED,
+    SECOND_LOOK,
     WHOLE_ORDER,
     WITHDRAWN,
     Mark,
@@ -44,6 +46,7 @@ __all__ = [
     "OPEN",
     "QUEUED",
     "RECONCILED",
+    "SECOND_LOOK",
     "WHOLE_ORDER",
     "WITHDRAWN",
     "Mark",
@@ -55,8 +58,10 @@ __all__ = [
     "MarkingUnit",
     "RubricRow",
     "RubricRowSchema",
+    "ask",
     "claim",
     "claim_next",
+    "find_second_look",
     "find_task",
     "is_claimed_by",
     "is_free",

@@ -45,10 +45,10 @@ class MarkForm:
     def total(self, unit: MarkingUnit) -> Decimal:
         """Return the points. Raises Invalid for points that are missing or out of range."""
         if not unit.rubric:
-            return _require_points(self.points, unit.max_points, "points")
+            return require_points(self.points, unit.max_points, "points")
         return sum(
             (
-                _require_points(self.rubric_points.get(row.key), row.points, f"“{row.text}”")
+                require_points(self.rubric_points.get(row.key), row.points, f"“{row.text}”")
                 for row in unit.rubric
             ),
             Decimal(0),
@@ -198,7 +198,8 @@ def _settle(task: MarkingTask, tolerance: Decimal, now: datetime) -> None:
     task.settled_at = now
 
 
-def _require_points(number: Decimal | None, maximum: Decimal, name: str) -> Decimal:
+def require_points(number: Decimal | None, maximum: Decimal, name: str) -> Decimal:
+    """Return points from 0 to `maximum`; raises Invalid for others. `name` is for its text."""
     if number is None:
         raise Invalid(f"Give points for {name}" if name != "points" else "Give points first")
     exponent = number.as_tuple().exponent

@@ -12,11 +12,12 @@ from provider.core.marking.task import (
     DISPUTED,
     OPEN,
     RECONCILIATION_SLOT,
+    SECOND_LOOK,
     Mark,
     MarkingTask,
 )
 from provider.core.orders import Order
-from provider.core.orders.states import MARKING, PENDING, SUBMITTED
+from provider.core.orders.states import COMPLETED, MARKING, PENDING, SUBMITTED
 from provider.errors import Conflict
 
 MAX_TRIED_TASKS = 20  # of which colleagues may take some at the same moment
@@ -24,8 +25,10 @@ MAX_TRIED_TASKS = 20  # of which colleagues may take some at the same moment
 # A task of an order that was cancelled or reopened waits for nobody.
 QUEUED: ColumnElement[bool] = and_(
     MarkingTask.state.in_((OPEN, DISPUTED)),
-    Order.status == PENDING,
-    Order.progress.in_((SUBMITTED, MARKING)),
+    or_(
+        and_(Order.status == PENDING, Order.progress.in_((SUBMITTED, MARKING))),
+        and_(Order.status == COMPLETED, MarkingTask.purpose == SECOND_LOOK),
+    ),
 )
 
 

@@ -13,10 +13,11 @@ from provider.storage import secrets
 from provider.storage.database import Base
 
 # The purposes of a task. A kind may have pages of its own to rate a whole order.
-ANSWER, WHOLE_ORDER = "answer", "order"
+ANSWER, WHOLE_ORDER, SECOND_LOOK = "answer", "order", "second look"
 # The states. A claim is no state, because it ends by itself: see `Mark.claimed_until`.
 OPEN, DISPUTED = "open", "disputed"
 MARKED, RECONCILED, WITHDRAWN = "marked", "reconciled", "withdrawn"
+KEPT, CHANGED = "kept", "changed"  # of a second look: what became of the marks
 # The slot of the mark that decides between two others.
 RECONCILIATION_SLOT = 3
 
@@ -26,6 +27,7 @@ class MarkingTask(Base):
 
     `points` are those that count, once the task is settled: a decimal number as text, of
     `max_points`. A withdrawn task belongs to answers from before a reopening.
+    `request` is what a candidate wrote who asks for a second look, and `reply` the answer.
     """
 
     __tablename__ = "marking_tasks"
@@ -42,6 +44,8 @@ class MarkingTask(Base):
     markers: Mapped[int] = mapped_column(default=1)
     points: Mapped[str | None] = mapped_column(String(40))
     max_points: Mapped[str] = mapped_column(String(40), default="0")
+    request: Mapped[str] = mapped_column(Text, default="")
+    reply: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
 

@@ -36,6 +36,7 @@ from provider.web.console import (
     products,
     rescoring,
     saved_views,
+    second_looks,
     sign_in,
     usage,
 )
@@ -59,6 +60,7 @@ for section in (
     bulk_runs,
     presence,
     marking,
+    second_looks,
     order_export,
     saved_views,
     deliveries,

@@ -17,6 +17,7 @@ from provider.core.marking import (
     DISPUTED,
     OPEN,
     QUEUED,
+    SECOND_LOOK,
     MarkedOrder,
     MarkForm,
     MarkingTask,
@@ -208,6 +209,8 @@ def _state_text(task: MarkingTask) -> str:
     claims = [mark.marker for mark in task.marks if mark.is_claimed(now)]
     if claims:
         return f"Being marked by {', '.join(claims)}"
+    if task.purpose == SECOND_LOOK:
+        return "To answer"
     if task.purpose != ANSWER:
         return "To rate"
     return f"Second mark of {task.markers}" if task.finished_marks else "To mark"
@@ -263,15 +266,16 @@ def _read_form() -> MarkForm:
         raise Invalid(f"Shorten the comment to {MAX_COMMENT_LENGTH:,} characters")
     prefix = "points."
     rows: dict[str, Any] = {
-        name.removeprefix(prefix): _read_number(value)
+        name.removeprefix(prefix): read_number(value)
         for name, value in request.form.items()
         if name.startswith(prefix)
     }
     given = {key: number for key, number in rows.items() if number is not None}
-    return MarkForm(_read_number(request.form.get("points", "")), given, comment)
+    return MarkForm(read_number(request.form.get("points", "")), given, comment)
 
 
-def _read_number(text: str) -> Decimal | None:
+def read_number(text: str) -> Decimal | None:
+    """Return the number of a form's field; None for a blank one. Raises Invalid."""
     text = text.strip().replace(",", ".")
     if not text:
         return None

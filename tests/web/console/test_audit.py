@@ -295,6 +295,12 @@ def decide_between_marks(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def answer_second_look(services: Services, console: ConsoleClient) -> str:
+    order_id, path = marking_factories.ask_second_look(services)
+    console.submit(path, page=path, decision="keep", reply="The marks are right")
+    return f"order:{order_id}"
+
+
 def rate_answer(services: Services, console: ConsoleClient) -> str:
     interview, _ = interview_factories.submitted_interview(services)
     assert rate(console, interview, "why", 3) == 303
@@ -794,6 +800,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ANSWER_MARKED: mark_answer,
         Action.MARKS_RECONCILED: decide_between_marks,
     },
+    "second_looks.save": {Action.SECOND_LOOK_ANSWERED: answer_second_look},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
     "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},

@@ -2,16 +2,29 @@
 
 import re
 from datetime import timedelta
+from html import unescape
+from urllib.parse import urlsplit
 
+from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 
 from provider.core.marking import LEASE
+from provider.core.orders import Order
 from provider.services import Services
 from tests import factories, interview_factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock
-from tests.marking_factories import ANA, BEN, LETTER, mark, submit_texts, take, task_ids
+from tests.marking_factories import (
+    ANA,
+    BEN,
+    LETTER,
+    ask_second_look,
+    mark,
+    submit_texts,
+    take,
+    task_ids,
+)
 from tests.web.accessibility import AccessibilityChecker
 from tests.web.console.test_interviews import sign_in
 from tests.web.console_client import ConsoleClient
@@ -154,3 +167,69 @@ def test_answer_is_marked_by_keyboard_at_320_pixels(live_server: LiveServer, pag
     page.keyboard.press("Enter")
     expect(page.get_by_text("The mark is saved")).to_be_visible()
     assert factories.order_status(services, order_id) == "completed"
+
+
+def test_candidate_asks_once_and_staff_change_the_marks(
+    services: Services, client: FlaskClient, app: Flask
+) -> None:
+    order_id = submit_texts(services, LETTER, second_look=True)
+    candidate = app.test_client()
+    page = open_page(services, candidate, order_id)
+    assert "People read and mark some of your answers" in page
+    assert "second look" not in page
+    mark(services, task_ids(services, order_id)["letter"], ANA, 4)
+    page = open_page(services, candidate, order_id)
+    form = {"csrf_token": factories.csrf_token(page), "reason": "The second page was not read"}
+    path = f"/c/o/{order_id}/second-look"
+    assert candidate.post(path, data=form).status_code == 303
+    page = open_page(services, candidate, order_id)
+    assert "You asked for a second look on" in page
+    assert "Ask for a second look" not in page
+    assert candidate.post(path, data=form).status_code == 409
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    link = re.search(r'href="(/console/marking/[\w-]+/second-look)"', console.get_text(QUEUE))
+    assert link
+    page = console.get_text(link[1])
+    for text in ("The second page was not read", "4 of 10 points", "we are sorry"):
+        assert text in page
+    answer = {"decision": "change", "points.letter": "9", "reply": "You are right"}
+    refused = console.submit(link[1], page=link[1], **answer | {"points.letter": "11"})
+    assert refused.status_code == 400
+    assert console.submit(link[1], page=link[1], **answer).location == QUEUE
+    assert console.submit(link[1], page=QUEUE, **answer).status_code == 409
+    with services.db.reading() as session:
+        order = Order.find(session, order_id)
+        scores = [(result.revision, result.score) for result in order.results]
+        assert scores == [(1, 70), (2, 95)]
+        assert (order.status, order.events[-1].type) == ("completed", "rescored")
+    page = open_page(services, candidate, order_id)
+    assert "Your result has changed" in page
+    assert "You are right" in page
+
+
+def test_kept_marks_change_no_result(services: Services, client: FlaskClient) -> None:
+    order_id, path = ask_second_look(services)
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    answer = {"decision": "keep", "points.letter": "9", "reply": "The marks are right"}
+    assert console.submit(path, page=path, **answer).location == QUEUE
+    with services.db.reading() as session:
+        assert len(Order.find(session, order_id).results) == 1
+    assert "The marks are right" in console.get_text(path)
+    assert "asks for a second look" not in console.get_text(f"{QUEUE}?whose=all")
+
+
+def test_test_without_second_looks_refuses_a_request(services: Services, app: Flask) -> None:
+    order_id = submit_texts(services, LETTER)
+    mark(services, task_ids(services, order_id)["letter"], ANA, 4)
+    candidate = app.test_client()
+    page = open_page(services, candidate, order_id)
+    assert "second look" not in page
+    token = factories.csrf_token(candidate.get("/console/sign-in").text)
+    form = {"csrf_token": token, "reason": "Once more"}
+    assert candidate.post(f"/c/o/{order_id}/second-look", data=form).status_code == 409
+
+
+def open_page(services: Services, candidate: FlaskClient, order_id: str) -> str:
+    """Return the candidate's page of an order, opened by the link of the invitation."""
+    path = urlsplit(factories.invitation_url(services, order_id)).path
+    return unescape(candidate.get(path, follow_redirects=True).text)

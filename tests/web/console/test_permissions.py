@@ -95,6 +95,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("marking.save", "POST"): Permission.RATE_INTERVIEWS,
     ("marking.take", "POST"): Permission.RATE_INTERVIEWS,
     ("marking.give_back", "POST"): Permission.RATE_INTERVIEWS,
+    ("second_looks.detail", "GET"): Permission.RATE_INTERVIEWS,
+    ("second_looks.save", "POST"): Permission.RATE_INTERVIEWS,
     ("checks.detail", "GET"): Permission.VIEW_RESULTS,
     ("checks.show_candidate_details", "POST"): Permission.DECIDE_CHECKS,
     ("checks.save_outcomes", "POST"): Permission.DECIDE_CHECKS,

@@ -9,6 +9,7 @@
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     marking?                              {markers: 1 or 2, blind: true, tolerance: 0}: of the items
                                           that staff mark; the tolerance is in points
+    second_look?                          true: candidates may ask that staff look again
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
     sections                              [{key, title, instructions?, weight? (1), items}]
@@ -101,6 +102,7 @@ class TestContent:
     scales: tuple[Scale, ...] = ()
     norms: tuple[NormGroup, ...] = ()
     marking: MarkingSettings = ONE_MARKER
+    second_look: bool = False
 
     @property
     def items(self) -> Iterator[Item]:
@@ -179,6 +181,7 @@ class TestSchema(DocumentSchema):
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
     marking = nested(MarkingSchema, load_default=ONE_MARKER)
+    second_look = Flag(load_default=False)
     sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
     scales = nested_list(ScaleSchema, "scales", 0, MAX_SCALES, load_default=())
     norms = nested_list(NormGroupSchema, "norms", 0, MAX_NORM_GROUPS, load_default=())

@@ -18,12 +18,15 @@ from provider.core.marking import (
     MarkingSettings,
     MarkingTask,
     MarkingUnit,
+    ask,
+    find_second_look,
     load_shares,
     open_tasks,
 )
-from provider.core.orders import TimedOrder
+from provider.core.orders import COMPLETED, TimedOrder
 from provider.core.orders.states import MARKING
 from provider.errors import Conflict, NotFound
+from provider.storage.secrets import SecretBox
 
 
 class MarkedTest(MarkedOrder, TimedOrder):
@@ -75,6 +78,18 @@ class MarkedTest(MarkedOrder, TimedOrder):
         if self.progress == MARKING:
             raise Conflict("The candidate has finished already")
         super().require_attempt()
+
+    def ask_second_look(self, session: Session, reason: str, now: datetime) -> None:
+        """Store the candidate's request; raises as `ask` does, and where the test allows none."""
+        if not self.content.second_look:
+            raise Conflict("A second look is not possible for this test")
+        ask(session, self, reason, now)
+
+    def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
+        session = object_session(self)
+        if session is None or self.status != COMPLETED or not self.content.second_look:
+            return {}
+        return {"second_look": find_second_look(session, self)}
 
     def load_marks(self) -> Mapping[str, Fraction]:
         """Return the share of the points of each marked answer, by item key."""

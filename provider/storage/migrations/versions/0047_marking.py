@@ -23,6 +23,8 @@ def upgrade() -> None:
         sa.Column("markers", sa.Integer(), nullable=False),
         sa.Column("points", sa.String(length=40), nullable=True),
         sa.Column("max_points", sa.String(length=40), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
@@ -65,7 +67,7 @@ def _add_tasks_of_interviews() -> None:
             sa.column,
             (
                 *("public_id", "order_id", "unit", "purpose", "state", "markers"),
-                *("max_points", "created_at"),
+                *("max_points", "request", "reply", "created_at"),
             ),
         ),
     )
@@ -83,6 +85,8 @@ def _add_tasks_of_interviews() -> None:
             "state": "open",
             "markers": 1,
             "max_points": "0",
+            "request": "",
+            "reply": "",
             "created_at": row.placed_at,
         }
         for row in connection.execute(waiting.order_by(orders.c.id))
