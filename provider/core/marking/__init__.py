@@ -16,7 +16,7 @@ from provider.core.marking.acts import (
 )
 from provider.core.marking.marked_order import MarkedOrder, MarkingUnit, load_shares
 from provider.core.marking.queue import QUEUED, claim_next, is_claimed_by, is_free, list_queued
-from provider.core.marking.second_look import ask, find_second_look
+from provider.core.marking.second_look import REASON_LENGTHS, ask, find_second_look
 from provider.core.marking.settings import (
     ONE_MARKER,
     MarkingSchema,
@@ -45,6 +45,7 @@ __all__ = [
     "ONE_MARKER",
     "OPEN",
     "QUEUED",
+    "REASON_LENGTHS",
     "RECONCILED",
     "SECOND_LOOK",
     "WHOLE_ORDER",

@@ -43,17 +43,7 @@ def find_second_look(session: Session, order: Order) -> MarkingTask | None:
 
 
 def ask(session: Session, order: Order, reason: str, now: datetime) -> None:
-    """Store the candidate's request. The caller has locked the order.
-
-    Raises Conflict for an order without a result and for a second request, Invalid for a reason
-    that is too short or too long.
-    """
-    if order.status != COMPLETED:
-        raise Conflict("There is no result yet")
-    if find_second_look(session, order):
-        raise Conflict("You have asked for a second look already")
-    if len(reason) not in REASON_LENGTHS:
-        raise Invalid("Write why you ask for a second look, in 3 to 2000 characters")
+    """Store the candidate's request. The caller has locked the order and checked the request."""
     session.add(
         MarkingTask(order_id=order.id, unit="", purpose=SECOND_LOOK, request=reason, created_at=now)
     )

@@ -185,9 +185,12 @@ def go_on(public_id: str) -> ResponseReturnValue:
 def ask_second_look(public_id: str) -> ResponseReturnValue:
     """Store the candidate's request that staff look at the result again."""
     reason = clean_text(request.form.get("reason", "")).replace("\r\n", "\n")
-    with order_for_update(public_id, Assessment) as candidate_request:
-        session, order = candidate_request.session, candidate_request.order
-        order.ask_second_look(session, reason, candidate_request.now)
+    try:
+        with order_for_update(public_id, Assessment) as candidate_request:
+            session, order = candidate_request.session, candidate_request.order
+            order.ask_second_look(session, reason, candidate_request.now)
+    except Invalid as error:  # the status page shows it with the reason that was typed
+        raise Conflict(error.text.message, **dict(error.text.params)) from error
     return redirect_to_landing(public_id)
 
 

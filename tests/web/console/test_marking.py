@@ -181,6 +181,8 @@ def test_candidate_asks_once_and_staff_change_the_marks(
     page = open_page(services, candidate, order_id)
     form = {"csrf_token": factories.csrf_token(page), "reason": "The second page was not read"}
     path = f"/c/o/{order_id}/second-look"
+    refused = candidate.post(path, data=form | {"reason": "?"})
+    assert "in 3 to 2000 characters" in refused.text
     assert candidate.post(path, data=form).status_code == 303
     page = open_page(services, candidate, order_id)
     assert "You asked for a second look on" in page

@@ -13,6 +13,7 @@ from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.items import MarkedItem
 from provider.core.marking import (
     ANSWER,
+    REASON_LENGTHS,
     WITHDRAWN,
     MarkedOrder,
     MarkingSettings,
@@ -25,7 +26,7 @@ from provider.core.marking import (
 )
 from provider.core.orders import COMPLETED, TimedOrder
 from provider.core.orders.states import MARKING
-from provider.errors import Conflict, NotFound
+from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.secrets import SecretBox
 
 
@@ -80,9 +81,19 @@ class MarkedTest(MarkedOrder, TimedOrder):
         super().require_attempt()
 
     def ask_second_look(self, session: Session, reason: str, now: datetime) -> None:
-        """Store the candidate's request; raises as `ask` does, and where the test allows none."""
+        """Store the candidate's request.
+
+        Raises Conflict for a test without second looks, without a result, and for a second request;
+        Invalid for a reason that is too short or too long.
+        """
         if not self.content.second_look:
             raise Conflict("A second look is not possible for this test")
+        if self.status != COMPLETED:
+            raise Conflict("There is no result yet")
+        if find_second_look(session, self):
+            raise Conflict("You have asked for a second look already")
+        if len(reason) not in REASON_LENGTHS:
+            raise Invalid("Write why you ask for a second look, in 3 to 2000 characters")
         ask(session, self, reason, now)
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:

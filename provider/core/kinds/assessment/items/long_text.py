@@ -54,7 +54,7 @@ KIND = ItemKind(
     LongTextSchema(),
     {
         "kind": "long_text",
-        "key": "complaint",
+        "key": "late-parcel",
         "prompt": "A customer writes that her parcel is three weeks late. Write your reply.",
         "max_characters": 2000,
         "max_words": 300,
