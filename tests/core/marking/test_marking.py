@@ -1,13 +1,18 @@
 """Marks of staff: claims, one or two markers, decisions, and the result of the test."""
 
+from copy import deepcopy
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.assessment import Assessment, Test
+from provider.core.kinds.assessment.rescoring import Rescoring
+from provider.core.kinds.assessment.scripted import play_step
+from provider.core.kinds.base import ScriptedStep
 from provider.core.marking import LEASE, Mark, MarkingTask, claim_next
 from provider.core.orders import Order
+from provider.core.products.documents import content_digest
 from provider.errors import Conflict, Invalid
 from provider.maintenance.erasure import erase_order
 from provider.maintenance.person_export import export_order
@@ -198,3 +203,40 @@ def test_marks_are_exported_and_erased_with_the_order(services: Services) -> Non
     assert (erasure.rows["marking_tasks"], erasure.rows["marks"]) == (1, 1)
     with services.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(MarkingTask)) == 0
+
+
+@pytest.mark.parametrize(("is_good", "expected"), [(True, 100), (False, 50)])
+def test_sandbox_marks_the_answers_of_its_candidate(
+    services: Services, is_good: bool, expected: int
+) -> None:
+    order_id = submit_texts(services, marking=TWO_MARKERS)
+    step = ScriptedStep(services.secret_box, services.media, services.now(), is_good)
+    with services.db.writing() as session:
+        play_step(session, Assessment.find(session, order_id, lock=True), step)
+    assert score(services, order_id) == expected
+
+
+def test_corrected_version_keeps_the_share_of_each_mark(services: Services) -> None:
+    order_id = submit_texts(services, LETTER)
+    mark(services, task_ids(services, order_id)["letter"], ANA, 4)
+    with services.db.reading() as session:
+        order = Assessment.find(session, order_id)
+        product_id, document = order.product.public_id, deepcopy(order.version.content)
+    document["sections"][0]["items"][0]["points"] = 5
+    document["sections"][1]["items"][0]["options"][1]["correct"] = False
+    document["sections"][1]["items"][0]["options"][2]["correct"] = True
+    with services.db.writing() as session:
+        product = Test.find(session, product_id)
+        product.add_version(session, document, content_digest(document), services.now())
+        product.publish(services.now())
+        [attempt] = Rescoring.plan(product, product.versions[1]).preview(session).changed
+    points = attempt.after.figures["points"]
+    assert (points["letter"], points["sum"], attempt.after.score) == ("2", "0", 45)
+
+
+def test_candidate_cannot_decline_what_waits_for_marks(services: Services) -> None:
+    order_id = submit_texts(services, LETTER)
+    with services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        with pytest.raises(Conflict, match="already been submitted"):
+            order.decline(session, "", services.now())
