@@ -21,12 +21,14 @@ from tests.web.console.test_products import PRODUCT_FILE
 
 OVERVIEW_TO_PRODUCTS = ("Overview", "Orders", "Deliveries", "E-mails", "Products")
 # Written out and not read from the permissions: a changed permission has to be meant.
+# Of the roles that mark answers.
+MARKING_TO_PRODUCTS = (*OVERVIEW_TO_PRODUCTS[:2], "Marking", *OVERVIEW_TO_PRODUCTS[2:])
 SECTIONS = {
-    "owner": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
-    "admin": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
-    "operator": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage"),
+    "owner": (*MARKING_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
+    "admin": (*MARKING_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
+    "operator": (*MARKING_TO_PRODUCTS, "Accounts", "Usage"),
     "author": ("Products", "Accounts", "Usage"),
-    "reviewer": ("Overview", "Orders", "Products"),
+    "reviewer": ("Overview", "Orders", "Marking", "Products"),
     "adjudicator": ("Overview", "Orders", "Products"),
     "support": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage"),
     "viewer": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage"),
