@@ -158,10 +158,11 @@ def save_mark(
     """
     order = task.order
     assert isinstance(order, MarkedOrder)
-    points = form.total(order.marking_unit(task.unit))
+    unit = order.marking_unit(task.unit)
+    points = form.total(unit)
     mark = claim(task, marker, now)
     mark.points = str(points)
-    mark.rubric_points = {key: str(number) for key, number in form.rubric_points.items()}
+    mark.rubric_points = {row.key: str(form.rubric_points[row.key]) for row in unit.rubric}
     mark.comment, mark.marked_at, mark.claimed_until = form.comment, now, None
     _settle(task, order.marking.tolerance, now)
     session.flush()

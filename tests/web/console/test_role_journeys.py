@@ -20,9 +20,8 @@ from tests.web.console.test_deliveries import park
 from tests.web.console.test_products import PRODUCT_FILE
 
 OVERVIEW_TO_PRODUCTS = ("Overview", "Orders", "Deliveries", "E-mails", "Products")
-# Written out and not read from the permissions: a changed permission has to be meant.
-# Of the roles that mark answers.
 MARKING_TO_PRODUCTS = (*OVERVIEW_TO_PRODUCTS[:2], "Marking", *OVERVIEW_TO_PRODUCTS[2:])
+# Written out and not read from the permissions: a changed permission has to be meant.
 SECTIONS = {
     "owner": (*MARKING_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
     "admin": (*MARKING_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
