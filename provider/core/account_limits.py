@@ -28,6 +28,7 @@ from sqlalchemy.sql.base import ExecutableOption
 from provider.core.accounts import Account, AccountProduct
 from provider.core.alerts import DeliveryAlert
 from provider.core.audit import AuditEntry
+from provider.core.marking import Mark, MarkingTask
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import BulkRow, BulkRun
 from provider.core.orders.erased_order import ErasedOrder
@@ -230,6 +231,12 @@ def _is_own_bulk_row(row: Any, account_ids: AccountIds) -> ColumnElement[bool]:
     )
 
 
+def _mark_limit(account_ids: AccountIds) -> ColumnElement[bool]:
+    tasks = MarkingTask.__table__.c
+    own = _is_own_order(_orders.id == tasks.order_id, account_ids)
+    return exists(select(tasks.id).where(tasks.id == Mark.task_id, own))
+
+
 SPECIAL_LIMITS: dict[Any, Callable[[AccountIds], ColumnElement[bool]]] = {
     Account: _account_limit,
     Order: _order_limit,
@@ -240,5 +247,6 @@ SPECIAL_LIMITS: dict[Any, Callable[[AccountIds], ColumnElement[bool]]] = {
     AuditEntry: _audit_limit,
     SavedView: _view_limit,
     BulkRun: _bulk_run_limit,
+    Mark: _mark_limit,
     BulkRow: _bulk_row_limit,
 }

@@ -22,6 +22,7 @@ PROGRESS_LABELS = {
     "invited": "Invited",
     "opened": "Opened",
     "started": "Started",
+    "marking": "Waits for marks",
     "submitted": "Submitted",
 }
 WAITING_FOR_LABELS = {
@@ -71,6 +72,8 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "ats error": "Error reported by the ATS",
     "scored": "Scored",
     "rescored": "Scored again, with corrected scoring",
+    "second look asked": "Second look asked for",
+    "second look answered": "Second look answered",
     "shared": "Shared link created",
     "viewed": "Report opened",
     "link shown": "Candidate’s link shown",
@@ -113,6 +116,11 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 ACTION_LABELS = {
     "order.retaken": "Test opened for a new attempt",
     "order.rescored": "Scored again, with corrected scoring",
+    "marking.claimed": "Answer taken for marking",
+    "marking.released": "Answer given back without a mark",
+    "marking.marked": "Answer marked",
+    "marking.reconciled": "Decided between two marks",
+    "marking.second_look_answered": "Request for a second look answered",
     "product.rescored": "Earlier attempts scored again",
     "order.retake_allowed": "Retake allowed in spite of the rule",
     "order.link_shown": "Candidate’s link shown",

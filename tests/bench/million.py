@@ -88,6 +88,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "interviews.detail": (f"{ORDERS_PATH}{{interview}}/interview",),
     "interviews.confirm_completion": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
+    "marking.listing": ("/console/marking/?whose=all", "/console/marking/?product={product}"),
     "checks.detail": ("/console/checks/{check}/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
@@ -177,6 +178,8 @@ LIMITED_PAGES = (
 # No order here has recordings, and no person a link or a second step.
 EXCLUDED_ENDPOINTS = {
     "products.version_file",
+    "marking.detail",  # no order here waits for marks
+    "second_looks.detail",
     "interviews.media_file",
     "interviews.download_original",
     "bulk_runs.detail",  # an instance of the benchmark has no run

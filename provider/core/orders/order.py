@@ -127,8 +127,6 @@ class Order(OrderState, OrderMessages, Base):
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 
-    # Whether the candidate gets the receipt before the staff complete the order.
-    is_receipt_sent_at_submission: ClassVar[bool] = False
     # In which other ways a candidate may do the same, as an accommodation.
     other_ways: ClassVar[Mapping[str, LazyText]] = {}
     # Whether a granted pause stops the clock of an attempt. Otherwise it is extra time.
@@ -211,6 +209,11 @@ class Order(OrderState, OrderMessages, Base):
     def is_placed_by_rule(self) -> bool:
         """Whether a rule placed the order: the ATS named no address for callbacks."""
         return self.external_key.startswith(RULE_KEY_PREFIX)
+
+    @property
+    def is_receipt_sent_at_submission(self) -> bool:
+        """Whether the candidate got the receipt before the staff complete the order."""
+        return False
 
     @property
     def result(self) -> Result | None:

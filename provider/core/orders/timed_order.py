@@ -326,9 +326,15 @@ class TimedOrder(Order):
 
     def elapsed_seconds(self, now: datetime) -> int:
         """Return the seconds from the start until now, at most until the deadline."""
-        if not self._is_started() or self.started_at is None or self.attempt_ends_at is None:
+        if not self._is_started():
             raise Conflict("This has not been started, or has already ended")
-        return int((min(now, self.attempt_ends_at) - self.started_at).total_seconds())
+        return self.attempt_seconds(now)
+
+    def attempt_seconds(self, ended_at: datetime) -> int:
+        """Return the seconds of an attempt that ended at `ended_at`, at most its deadline."""
+        if self.started_at is None or self.attempt_ends_at is None:
+            raise Conflict("This has not been started, or has already ended")
+        return int((min(ended_at, self.attempt_ends_at) - self.started_at).total_seconds())
 
     def _is_started(self) -> bool:
         return self.status == PENDING and self.progress == STARTED

@@ -18,7 +18,7 @@ class Permission(Enum):
     VIEW_ACCOUNTS = "see accounts"
     VIEW_AUDIT_LOG = "see the audit log"
     MANAGE_ORDERS = "cancel or reopen orders, or see a candidate’s link"
-    RATE_INTERVIEWS = "rate interviews"
+    RATE_INTERVIEWS = "mark answers or rate interviews"
     DECIDE_CHECKS = "decide checks, or see a candidate’s details"
     EDIT_PRODUCTS = "edit, import, publish or archive products"
     MANAGE_DELIVERIES = "send deliveries again"
@@ -79,7 +79,7 @@ ROLE_DESCRIPTIONS: Mapping[str, str] = {
     "admin": "everything but owners: accounts, colleagues, the audit log",
     "operator": "runs the day: orders, ratings, checks, products, deliveries",
     "author": "writes and publishes products; sees no candidates",
-    "reviewer": "rates interviews, and sees results",
+    "reviewer": "marks answers, rates interviews, and sees results",
     "adjudicator": "decides checks, and sees results",
     "support": "helps candidates: orders, links, deliveries; sees no results",
     "viewer": "sees orders and results, and changes nothing",

@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 from provider.core.kinds.assessment import Assessment, ClosedItem, StaleSave, UnreadText
 from provider.core.kinds.assessment.items import ANSWER_FIELD, Reading
 from provider.core.orders import COMPLETED
+from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
@@ -227,6 +228,19 @@ def go_on(public_id: str) -> ResponseReturnValue:
         candidate_request.order.go_on(candidate_request.session, candidate_request.now)
         question = request.form.get(QUESTION_FIELD, 0, type=int)
         return redirect(place_url(candidate_request, question), 303)
+
+
+@routes.post("/second-look")
+def ask_second_look(public_id: str) -> ResponseReturnValue:
+    """Store the candidate's request that staff look at the result again."""
+    reason = clean_text(request.form.get("reason", "")).replace("\r\n", "\n")
+    try:
+        with order_for_update(public_id, Assessment) as candidate_request:
+            session, order = candidate_request.session, candidate_request.order
+            order.ask_second_look(session, reason, candidate_request.now)
+    except Invalid as error:  # the status page shows it with the reason that was typed
+        raise Conflict(error.text.message, **dict(error.text.params)) from error
+    return redirect_to_landing(public_id)
 
 
 @routes.errorhandler(CSRFError)

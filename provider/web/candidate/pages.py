@@ -14,7 +14,7 @@ from provider.core.accounts.settings import contact_url
 from provider.core.orders import DECLINED, PENDING, Accommodation, Order, TimedOrder
 from provider.core.orders.accommodation import ASKED, propose_terms
 from provider.core.orders.candidate import parse_time_zone
-from provider.core.orders.states import SUBMITTED
+from provider.core.orders.states import MARKING, SUBMITTED
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized
 from provider.services import current_services
@@ -99,7 +99,7 @@ def confirm_decline(public_id: str) -> ResponseReturnValue:
     """Ask for a confirmation and an optional reason."""
     with order_for_read(public_id, Order) as candidate_request:
         order = candidate_request.order
-        if order.status != PENDING or order.progress == SUBMITTED:
+        if order.status != PENDING or order.progress in (MARKING, SUBMITTED):
             return redirect_to_landing(public_id)
         return render_template("candidate/decline.html", **order_context(candidate_request))
 

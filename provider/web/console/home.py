@@ -12,6 +12,7 @@ from provider.core.accounts import Account
 from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
+from provider.core.marking import ANSWER, SECOND_LOOK, MarkingTask, list_queued
 from provider.core.orders import PERIOD_DAYS, Order, collect_statistics
 from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.states import STAFF
@@ -83,6 +84,22 @@ def _tasks(session: Session) -> list[Task]:
         # A request for an accommodation needs the permission to manage orders.
         if may(kind.work_permission) or may(Permission.MANAGE_ORDERS)
     ]
+    if may(Permission.RATE_INTERVIEWS):
+        marking = url_for("console.marking.listing", whose="all")
+        tasks += [
+            Task(
+                _count_marking(session, ANSWER),
+                "Answer that waits for a mark",
+                "Answers that wait for a mark",
+                marking,
+            ),
+            Task(
+                _count_marking(session, SECOND_LOOK),
+                "Candidate who asks for a second look",
+                "Candidates who ask for a second look",
+                marking,
+            ),
+        ]
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(
@@ -97,6 +114,11 @@ def _tasks(session: Session) -> list[Task]:
     if may(Permission.MANAGE_ACCOUNTS):
         tasks += _connection_tasks(session)
     return tasks
+
+
+def _count_marking(session: Session, purpose: str) -> int:
+    query = list_queued().where(MarkingTask.purpose == purpose).limit(MAX_DISPLAYED_COUNT)
+    return len(session.scalars(query).all())
 
 
 def _delivery_tasks(session: Session) -> list[Task]:

@@ -1,6 +1,7 @@
 """The form of each type of item, by plain forms."""
 
 import re
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.kinds.assessment.items import ITEM_KINDS
+from provider.core.marking import MarkForm, list_open_tasks, save_mark
 from provider.core.orders import PDF
 from provider.core.report import build_report
 from provider.core.report_pdf import render_pdf
@@ -143,6 +145,10 @@ def test_report_shows_the_answer_to_each_type(
             fields = MultiDict(item.form_fields(answers[item.key]))
             test.save(item.key, fields, services.now())
         test.submit(session, services.secret_box, services.now())
+        for task in list_open_tasks(session, test):
+            rows = {row.key: row.points for row in test.marking_unit(task.unit).rubric}
+            form = MarkForm(Decimal(task.max_points), rows)
+            save_mark(session, services.secret_box, task, form, "system", services.now())
     with services.db.reading() as session:
         test = Assessment.find(session, invited)
         shown = {item.prompt: item.answer for item in test.evidence(services.secret_box).items}

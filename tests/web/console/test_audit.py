@@ -35,7 +35,7 @@ from provider.core.staff.passwords import hash_password
 from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
-from tests import check_factories, factories, interview_factories
+from tests import check_factories, factories, interview_factories, marking_factories
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
@@ -260,6 +260,54 @@ def delete_view(services: Services, console: ConsoleClient) -> str:
     view = shared_view(services)
     succeed(console.submit(f"{ORDERS_PATH}views/{view}/delete"))
     return f"view:{view}"
+
+
+def marking_task(services: Services) -> tuple[str, str]:
+    """Return an order, and the page of its answer that waits for a mark."""
+    order_id = marking_factories.submit_texts(services, marking_factories.LETTER)
+    [task_id] = marking_factories.task_ids(services, order_id).values()
+    return f"order:{order_id}", f"/console/marking/{task_id}/"
+
+
+def take_answer(services: Services, console: ConsoleClient) -> str:
+    subject, path = marking_task(services)
+    console.submit(f"{path}claim", page=path)
+    return subject
+
+
+def take_next_answer(services: Services, console: ConsoleClient) -> str:
+    subject, _ = marking_task(services)
+    console.submit("/console/marking/next")
+    return subject
+
+
+def give_answer_back(services: Services, console: ConsoleClient) -> str:
+    subject, path = marking_task(services)
+    console.submit(f"{path}release", page=path)
+    return subject
+
+
+def mark_answer(services: Services, console: ConsoleClient) -> str:
+    subject, path = marking_task(services)
+    console.submit(path, page=path, points="5")
+    return subject
+
+
+def decide_between_marks(services: Services, console: ConsoleClient) -> str:
+    letter, settings = marking_factories.LETTER, {"markers": 2}
+    order_id = marking_factories.submit_texts(services, letter, marking=settings)
+    [task_id] = marking_factories.task_ids(services, order_id).values()
+    for marker, points in ((marking_factories.ANA, 1), (marking_factories.BEN, 9)):
+        marking_factories.mark(services, task_id, marker, points)
+    path = f"/console/marking/{task_id}/"
+    console.submit(path, page=path, points="5", decision="yes")
+    return f"order:{order_id}"
+
+
+def answer_second_look(services: Services, console: ConsoleClient) -> str:
+    order_id, path = marking_factories.ask_second_look(services)
+    console.submit(path, page=path, decision="keep", reply="The marks are right")
+    return f"order:{order_id}"
 
 
 def rate_answer(services: Services, console: ConsoleClient) -> str:
@@ -812,6 +860,14 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "saved_views.create": {Action.SAVED_VIEW_SHARED: share_view},
     "saved_views.change": {Action.SAVED_VIEW_CHANGED: rename_view},
     "saved_views.delete": {Action.SAVED_VIEW_DELETED: delete_view},
+    "marking.take_next": {Action.MARKING_CLAIMED: take_next_answer},
+    "marking.take": {Action.MARKING_CLAIMED: take_answer},
+    "marking.give_back": {Action.MARKING_RELEASED: give_answer_back},
+    "marking.save": {
+        Action.ANSWER_MARKED: mark_answer,
+        Action.MARKS_RECONCILED: decide_between_marks,
+    },
+    "second_looks.save": {Action.SECOND_LOOK_ANSWERED: answer_second_look},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
     "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},

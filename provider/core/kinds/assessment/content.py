@@ -8,6 +8,9 @@
     grades?                               {passed: 50, excelled: 80}, cut scores in percent, or
                                           {on, …} on a figure of a scale: see `cut_scores`
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
+    marking?                              {markers: 1 or 2, blind: true, tolerance: 0}: of the items
+                                          that staff mark; the tolerance is in points
+    second_look?                          true: candidates may ask that staff look again
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
     integrity?                            {record: true, shared?: false}: record signals
@@ -43,7 +46,7 @@ from provider.core.kinds.assessment.document_options import (
     RetakeOptions,
     RetakeSchema,
 )
-from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.items import Item, MarkedItem
 from provider.core.kinds.assessment.norms import MAX_NORM_GROUPS, NormGroup, NormGroupSchema
 from provider.core.kinds.assessment.scale_checks import check_grades, check_norms, check_scales
 from provider.core.kinds.assessment.scale_scoring import BoundScale
@@ -61,6 +64,7 @@ from provider.core.kinds.grading import (
     require_grades_for_summaries,
 )
 from provider.core.kinds.report_options import SHOWN_NOWHERE, ReportOptions, ReportSchema
+from provider.core.marking import ONE_MARKER, MarkingSchema, MarkingSettings
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import (
     Choice,
@@ -101,6 +105,8 @@ class TestContent:
     retakes: RetakeOptions | None = None
     feedback: bool = False
     feedback_grade: bool = False
+    marking: MarkingSettings = ONE_MARKER
+    second_look: bool = False
 
     @property
     def items(self) -> Iterator[Item]:
@@ -135,6 +141,16 @@ class TestContent:
             return self
         return replace(self, sections=tuple(part for part in self.sections if not part.practice))
 
+    @cached_property
+    def marked_items(self) -> Mapping[str, MarkedItem]:
+        """The scored items that staff mark, by key."""
+        return {
+            item.key: item
+            for section in self.sections
+            for item in section.items
+            if section.is_scored and isinstance(item, MarkedItem)
+        }
+
     def find_item(self, key: str) -> Item | None:
         return self.items_by_key.get(key)
 
@@ -165,6 +181,8 @@ class TestSchema(DocumentSchema):
     grades = nested(TestGradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
+    marking = nested(MarkingSchema, load_default=ONE_MARKER)
+    second_look = Flag(load_default=False)
     integrity = nested(IntegritySchema, load_default=NO_INTEGRITY)
     retakes = nested(RetakeSchema, load_default=None)
     feedback = Flag(load_default=False)

@@ -18,7 +18,7 @@ from provider.core.labels import cut_at_word
 SCORING_FIELDS = frozenset(
     (
         *("points", "wrong_points", "partial", "score", "correct", "answer", "tolerance"),
-        *("accepted", "case_sensitive", "reversed", "trait"),
+        *("accepted", "case_sensitive", "reversed", "trait", "rubric"),
     )
 )
 # What else a version may change in the scoring of a test.

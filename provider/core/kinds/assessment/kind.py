@@ -13,6 +13,7 @@ from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES
+from provider.core.staff.permissions import Permission
 from provider.texts import lazy_gettext as _
 
 KIND = Kind(
@@ -36,6 +37,7 @@ KIND = Kind(
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
+        "needs": {"assessment": "Staff: marking"},
         "mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")},
         "integrity": {NONE: _("No signals"), SOME: _("Some signals"), MANY: _("Many signals")},
         "event": {"retake allowed": "Retake allowed"},
@@ -69,6 +71,7 @@ KIND = Kind(
         IntegritySignal.attempt,
     ),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
+    work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,
 )

@@ -1,4 +1,4 @@
-"""Tests and assessments. A submitted assessment is scored and completed at once."""
+"""Tests and assessments. A submitted assessment is scored at once, unless staff mark answers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,12 +11,12 @@ from sqlalchemy.orm import Mapped, Session, relationship
 from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.answers import Answer, UnreadText
-from provider.core.kinds.assessment.attempt_rules import AttemptRules
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.form import StoredForm, apply_form
 from provider.core.kinds.assessment.integrity_signals import attempt_of
 from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.marked_test import MarkedTest
 from provider.core.kinds.assessment.navigated_order import ClosedItem
 from provider.core.kinds.assessment.results import (
     POINTS_FIGURE,
@@ -62,7 +62,7 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(AttemptRules):
+class Assessment(MarkedTest):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
@@ -70,7 +70,8 @@ class Assessment(AttemptRules):
     progress_table: ClassVar[ProgressTable] = {
         "invited": progress_state("candidate", "opened", "started"),
         "opened": progress_state("candidate", "started"),
-        "started": progress_state("candidate clock", "submitted"),
+        "started": progress_state("candidate clock", "marking", "submitted"),
+        "marking": progress_state("staff", "submitted"),
         "submitted": progress_state("nobody"),
     }
     has_clock_to_pause = True
@@ -252,7 +253,8 @@ class Assessment(AttemptRules):
 
     def _score_by(self, session: Session, secret_box: SecretBox, version: ProductVersion) -> Result:
         """Return the result of the saved answers by the keys of a version."""
-        result = build_result(version, counted_content(version, self._form), self.saved_answers)
+        content = counted_content(version, self._form)
+        result = build_result(version, content, self.saved_answers, self.load_marks())
         result.details |= self.retake_details(session, secret_box, result.score)
         return result
 
@@ -330,11 +332,25 @@ class Assessment(AttemptRules):
     def submit(
         self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"
     ) -> None:
-        """Score the saved answers and complete the order."""
+        """Score the saved answers and complete the order, at once or after the last mark."""
         seconds = self.elapsed_seconds(now)
+        self.go_on(session, now, actor)
+        self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
+        if not self.wait_for_marks(session, now):
+            self._complete_scored(session, secret_box, seconds, actor, now)
+
+    def finish_marking(
+        self, session: Session, secret_box: SecretBox, actor: str, now: datetime
+    ) -> None:
+        session.refresh(self, ["events"])
+        seconds = self.attempt_seconds(self.submitted_at or now)
+        self._complete_scored(session, secret_box, seconds, actor, now)
+
+    def _complete_scored(
+        self, session: Session, secret_box: SecretBox, seconds: int, actor: str, now: datetime
+    ) -> None:
         result = self._score_by(session, secret_box, self.version.scoring_version)
         result.duration = None if self._is_duration_telling(seconds) else seconds
-        self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
 
     def _is_duration_telling(self, seconds: int) -> bool:

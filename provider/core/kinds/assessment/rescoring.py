@@ -24,6 +24,7 @@ from provider.core.kinds.assessment.corrections import (
 from provider.core.kinds.assessment.form import StoredForm
 from provider.core.kinds.assessment.models import Assessment, Test, counted_content
 from provider.core.kinds.assessment.results import build_result, is_same_result
+from provider.core.marking import load_shares
 from provider.core.orders import COMPLETED, OPEN_STATUSES, Result
 from provider.core.orders.actions import RESCORE, RUN_ACTIONS
 from provider.core.orders.bulk_run import BulkRun
@@ -172,11 +173,13 @@ class Rescoring:
         self, session: Session, orders: Sequence[Assessment]
     ) -> Iterator[ChangedAttempt]:
         answers, results = _load_answers(session, orders), _load_results(session, orders)
-        forms = _load_forms(session, orders)
+        forms, marks = _load_forms(session, orders), load_shares(session, _ids(orders))
         for order in orders:
             before = results[order.id]
             content = counted_content(self.target, forms.get(order.id))
-            after = build_result(self.target, content, answers.get(order.id, {}))
+            after = build_result(
+                self.target, content, answers.get(order.id, {}), marks.get(order.id, {})
+            )
             if not is_same_result(before, after):
                 yield ChangedAttempt(order, before, after)
 

@@ -1,6 +1,8 @@
 """The result of a test: made from its answers, and compared with an earlier one."""
 
 from collections.abc import Mapping
+from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from provider.core.kinds.assessment import scoring
@@ -16,10 +18,16 @@ SAME_RESULT_MESSAGE = gettext_noop("The result stays the same")
 
 
 def build_result(
-    version: ProductVersion, content: TestContent, answers: Mapping[str, Any]
+    version: ProductVersion,
+    content: TestContent,
+    answers: Mapping[str, Any],
+    marks: Mapping[str, Fraction] = MappingProxyType({}),
 ) -> Result:
-    """Return the result of answers by item key, scored by the content of a version."""
-    scored = scoring.score(content, answers)
+    """Return the result of answers by item key, scored by the content of a version.
+
+    `marks` are as in `scoring.score`.
+    """
+    scored = scoring.score(content, answers, marks)
     # A later rule of scoring must not change the points that a report shows.
     points = {key: str(number) for key, number in scored.points.items()}
     return Result(

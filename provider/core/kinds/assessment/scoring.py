@@ -122,9 +122,21 @@ class Score:
         return {"bars": bars, **self.scale_figures}
 
 
-def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
-    """Score answers: values of `parse_answer` by item key. None or an absent key is a blank."""
-    points = {item.key: item.points_for(answers.get(item.key)) for item in content.items}
+def score(
+    content: TestContent,
+    answers: Mapping[str, Any],
+    marks: Mapping[str, Fraction] = MappingProxyType({}),
+) -> Score:
+    """Score answers: values of `parse_answer` by item key. None or an absent key is a blank.
+
+    `marks` are the shares of the points, from 0 to 1, that staff gave to answers, by item key.
+    """
+    points = {
+        item.key: Fraction(item.points) * marks[item.key]
+        if item.needs_marking and item.key in marks
+        else item.points_for(answers.get(item.key))
+        for item in content.items
+    }
     shares = {
         section.key: _section_share(section, points)
         for section in content.sections

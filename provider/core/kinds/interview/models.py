@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from provider.core.kinds.interview.answers import READY, SENT, Rating, Recording
 from provider.core.kinds.interview.content import InterviewContent, Question
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
+from provider.core.marking import WHOLE_ORDER, open_tasks, settle_whole_order
 from provider.core.orders import (
     ProgressTable,
     Result,
@@ -205,6 +207,7 @@ class Interview(TimedOrder):
             if missing := self.unanswered_questions():
                 raise Conflict("%(count)d of the questions have no answer yet", count=len(missing))
         self.change_progress(session, SUBMITTED)
+        open_tasks(session, self, [("", Decimal(0))], now, purpose=WHOLE_ORDER)
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.tell_candidate(session, COMPLETION, now)
 
@@ -262,6 +265,7 @@ class Interview(TimedOrder):
         self._require_submitted()
         if unrated := self.unrated_questions():
             raise Conflict("%(count)d of the answers have no rating yet", count=len(unrated))
+        settle_whole_order(session, self, now)
         self.complete(session, secret_box, self.build_result(summary.strip()[:5000]), actor, now)
 
     def unrated_questions(self) -> list[Question]:

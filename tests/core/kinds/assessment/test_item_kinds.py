@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,8 @@ def test_example_reads_scores_and_shows_its_answers(kind: ItemKind) -> None:
     assert item.parse_answer({}) is None
     answers = list(item.trial_answers())
     scores = [scoring.score(test, {item.key: answer}) for answer in answers]
+    if item.needs_marking:  # staff give all the points
+        scores.append(scoring.score(test, {item.key: answers[0]}, {item.key: Fraction(1)}))
     if item.scoring_problem:
         figures = [figure for score in scores for figure in score.sections[0].traits]
         assert {percent for _, percent in figures} >= {0, 100}

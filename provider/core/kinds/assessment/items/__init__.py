@@ -12,6 +12,7 @@ from provider.core.kinds.assessment.items import (
     forced_choice,
     gap_fill,
     likert,
+    long_text,
     matching,
     multiple_choice,
     numeric,
@@ -29,6 +30,7 @@ from provider.core.kinds.assessment.items.base import (
     Reading,
 )
 from provider.core.kinds.assessment.items.likert import Likert
+from provider.core.kinds.assessment.items.marked import MarkedItem
 from provider.core.kinds.assessment.items.multiple_choice import MultipleChoice
 from provider.core.kinds.assessment.items.numeric import Numeric
 from provider.core.kinds.assessment.items.options import Option
@@ -47,6 +49,7 @@ __all__ = [
     "ItemField",
     "ItemKind",
     "Likert",
+    "MarkedItem",
     "MultipleChoice",
     "Numeric",
     "Option",
@@ -70,6 +73,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         ordering.KIND,
         matching.KIND,
         gap_fill.KIND,
+        long_text.KIND,
     )
 }
 

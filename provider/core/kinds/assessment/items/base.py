@@ -71,6 +71,7 @@ class Item(ABC):
     """
 
     kind: ClassVar[str]
+    needs_marking: ClassVar[bool] = False  # whether staff give the points
     key: str
     prompt: str
     points: Decimal = Decimal(1)

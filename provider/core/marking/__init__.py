@@ -1,0 +1,76 @@
+"""Marking by staff: the tasks of the queue, the marks, and how two marks become one.
+
+The package knows no kind. A kind whose orders have answers to mark implements `MarkedOrder`.
+"""
+
+from provider.core.marking.acts import (
+    LEASE,
+    MarkForm,
+    claim,
+    find_task,
+    list_open_tasks,
+    open_tasks,
+    release,
+    save_mark,
+    settle_whole_order,
+)
+from provider.core.marking.marked_order import MarkedOrder, MarkingUnit, load_shares
+from provider.core.marking.queue import QUEUED, claim_next, is_claimed_by, is_free, list_queued
+from provider.core.marking.second_look import REASON_LENGTHS, ask, find_second_look
+from provider.core.marking.settings import (
+    ONE_MARKER,
+    MarkingSchema,
+    MarkingSettings,
+    RubricRow,
+    RubricRowSchema,
+)
+from provider.core.marking.task import (
+    ANSWER,
+    DISPUTED,
+    MARKED,
+    OPEN,
+    RECONCILED,
+    SECOND_LOOK,
+    WHOLE_ORDER,
+    WITHDRAWN,
+    Mark,
+    MarkingTask,
+)
+
+__all__ = [
+    "ANSWER",
+    "DISPUTED",
+    "LEASE",
+    "MARKED",
+    "ONE_MARKER",
+    "OPEN",
+    "QUEUED",
+    "REASON_LENGTHS",
+    "RECONCILED",
+    "SECOND_LOOK",
+    "WHOLE_ORDER",
+    "WITHDRAWN",
+    "Mark",
+    "MarkForm",
+    "MarkedOrder",
+    "MarkingSchema",
+    "MarkingSettings",
+    "MarkingTask",
+    "MarkingUnit",
+    "RubricRow",
+    "RubricRowSchema",
+    "ask",
+    "claim",
+    "claim_next",
+    "find_second_look",
+    "find_task",
+    "is_claimed_by",
+    "is_free",
+    "list_open_tasks",
+    "list_queued",
+    "load_shares",
+    "open_tasks",
+    "release",
+    "save_mark",
+    "settle_whole_order",
+]

@@ -1,0 +1,72 @@
+"""What a kind brings whose orders have answers to mark."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provider.core.marking.settings import MarkingSettings, RubricRow
+from provider.core.marking.task import ANSWER, MARKED, RECONCILED, MarkingTask
+from provider.storage.secrets import SecretBox
+
+# The library is imported at the first use, as in `core/markdown.py`.
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class MarkingUnit:
+    """What a marker sees of an answer. `language` is that of the product.
+
+    Without a `rubric` the marker gives 0 to `max_points`.
+    """
+
+    key: str
+    prompt_html: "Markup"
+    language: str
+    answer: str
+    max_points: Decimal
+    rubric: tuple[RubricRow, ...] = ()
+
+
+class MarkedOrder:
+    """A mix-in for an order class."""
+
+    @property
+    def marking(self) -> MarkingSettings:
+        """The settings of the product."""
+        raise NotImplementedError
+
+    def marking_title(self, key: str) -> str:
+        """Return the question of a task as text. Raises NotFound for an unknown key."""
+        raise NotImplementedError
+
+    def marking_unit(self, key: str) -> MarkingUnit:
+        """Return the answer of a task. Raises NotFound for an unknown key."""
+        raise NotImplementedError
+
+    def finish_marking(
+        self, session: Session, secret_box: SecretBox, actor: str, now: datetime
+    ) -> None:
+        """Complete the order: every answer has its mark."""
+        raise NotImplementedError
+
+
+def load_shares(session: Session, order_ids: Iterable[int]) -> Mapping[int, Mapping[str, Fraction]]:
+    """Return the share of the points that each marked answer earned, by order id and unit."""
+    query = select(
+        MarkingTask.order_id, MarkingTask.unit, MarkingTask.points, MarkingTask.max_points
+    ).where(
+        MarkingTask.order_id.in_(list(order_ids)),
+        MarkingTask.purpose == ANSWER,
+        MarkingTask.state.in_((MARKED, RECONCILED)),
+    )
+    shares: dict[int, dict[str, Fraction]] = {}
+    for order_id, unit, points, max_points in session.execute(query):
+        shares.setdefault(order_id, {})[unit] = Fraction(points or 0) / Fraction(max_points)
+    return shares

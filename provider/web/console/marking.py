@@ -1,0 +1,288 @@
+"""The queue of answers that wait for a mark, and the page on which staff mark one.
+
+A page about an answer names no candidate, so that the mark depends on the answer alone.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session, joinedload
+from werkzeug.wrappers import Response
+
+from provider.core.audit import Action
+from provider.core.marking import (
+    ANSWER,
+    DISPUTED,
+    OPEN,
+    QUEUED,
+    SECOND_LOOK,
+    MarkedOrder,
+    MarkForm,
+    MarkingTask,
+    claim,
+    claim_next,
+    find_task,
+    is_claimed_by,
+    is_free,
+    release,
+    save_mark,
+)
+from provider.core.orders import Order
+from provider.core.products import Product
+from provider.core.products.schema_fields import clean_text
+from provider.core.staff import Permission
+from provider.errors import Conflict, Invalid
+from provider.services import current_services
+from provider.web.console.authentication import current_staff, record_act, requires
+from provider.web.console.pagination import Sorting, paginate, read_filter_value
+
+routes = Blueprint("marking", __name__, url_prefix="/marking")
+
+MAX_COMMENT_LENGTH = 2000  # characters
+COLUMNS: tuple[Any, ...] = (MarkingTask.public_id, MarkingTask.id)
+SORTING = Sorting(MarkingTask.public_id, (MarkingTask.id,), descending=False)
+# Which tasks the list shows: those that one may take, one's own claims, and all.
+FREE, MINE, ALL = "free", "mine", "all"
+
+
+@routes.get("/")
+@requires(Permission.RATE_INTERVIEWS)
+def listing() -> str:
+    """Show the queue, the oldest task first."""
+    services = current_services()
+    staff, now = current_staff().email, services.now()
+    with services.db.reading() as session:
+        products = _list_products(session)
+        whose = read_filter_value("whose", (FREE, MINE, ALL)) or FREE
+        query: Select[Any] = select(*COLUMNS).join(Order, Order.id == MarkingTask.order_id)
+        query = query.where(QUEUED, *_product_condition(session))
+        if whose == FREE:
+            query = query.where(is_free(staff, now))
+        elif whose == MINE:
+            query = query.where(is_claimed_by(staff, now))
+        page = paginate(session, query, SORTING)
+        tasks = session.scalars(
+            select(MarkingTask)
+            .where(MarkingTask.id.in_([row.id for row in page.rows]))
+            .order_by(MarkingTask.id)
+            .options(
+                joinedload(MarkingTask.order).joinedload(Order.version),
+                joinedload(MarkingTask.order).joinedload(Order.product),
+                joinedload(MarkingTask.marks),
+            )
+        )
+        return render_template(
+            "console/marking.html",
+            page=page,
+            rows=[(task, _title(task), _state_text(task)) for task in tasks.unique()],
+            products=products,
+            args={"product": request.args.get("product", ""), "whose": whose},
+            whose_choices=((FREE, "Free for me"), (MINE, "I am marking"), (ALL, "All")),
+        )
+
+
+@routes.post("/next")
+@requires(Permission.RATE_INTERVIEWS)
+def take_next() -> Response:
+    """Claim the oldest answer that is free, and show it."""
+    with current_services().db.writing() as session:
+        url = _take_next_url(session)
+    if not url:
+        flash("No answer is left that you can mark now.", "success")
+    return redirect(url or _list_url(), 303)
+
+
+@routes.get("/<task_id>/")
+@requires(Permission.RATE_INTERVIEWS)
+def detail(task_id: str) -> Response:
+    return _render_task(task_id)
+
+
+@routes.post("/<task_id>/claim")
+@requires(Permission.RATE_INTERVIEWS)
+def take(task_id: str) -> Response:
+    """Claim an answer, so that no colleague gets it meanwhile."""
+    services = current_services()
+    try:
+        with services.db.writing() as session:
+            task = find_task(session, task_id, lock=True)
+            claim(task, current_staff().email, services.now())
+            record_act(session, Action.MARKING_CLAIMED, f"order:{task.order.public_id}")
+    except Conflict as error:
+        return _render_task(task_id, str(error), 409)
+    return redirect(_task_url(task_id), 303)
+
+
+@routes.post("/<task_id>/release")
+@requires(Permission.RATE_INTERVIEWS)
+def give_back(task_id: str) -> Response:
+    """Give a claimed answer back to the queue."""
+    with current_services().db.writing() as session:
+        task = find_task(session, task_id, lock=True)
+        release(session, task, current_staff().email)
+        record_act(session, Action.MARKING_RELEASED, f"order:{task.order.public_id}")
+    return redirect(_list_url(), 303)
+
+
+@routes.post("/<task_id>/")
+@requires(Permission.RATE_INTERVIEWS)
+def save(task_id: str) -> Response:
+    """Save the mark; the pressed button decides whether the next answer follows."""
+    services = current_services()
+    staff, now = current_staff().email, services.now()
+    try:
+        form = _read_form()
+        with services.db.writing() as session:
+            task = find_task(session, task_id, lock=True)
+            is_decision = task.state == DISPUTED
+            action = Action.MARKS_RECONCILED if is_decision else Action.ANSWER_MARKED
+            _require_same_question(is_decision=is_decision)
+            save_mark(session, services.secret_box, task, form, staff, now)
+            after = {"question": task.unit, "state": task.state}
+            record_act(session, action, f"order:{task.order.public_id}", after=after)
+            state = task.state
+            url = _take_next_url(session) if request.form.get("go") == "next" else ""
+    except (Invalid, Conflict) as error:
+        return _render_task(task_id, str(error), 400 if isinstance(error, Invalid) else 409)
+    note = ". The two marks differ too much: somebody has to decide" if state == DISPUTED else ""
+    flash(f"The mark is saved{note}.", "success")
+    return redirect(url or _list_url(), 303)
+
+
+def _take_next_url(session: Session) -> str:
+    """Claim the oldest answer that is free, and return its URL; empty without one."""
+    staff, now = current_staff().email, current_services().now()
+    task = claim_next(session, staff, now, *_product_condition(session))
+    if task is None:
+        return ""
+    record_act(session, Action.MARKING_CLAIMED, f"order:{task.order.public_id}")
+    return _task_url(task.public_id)
+
+
+def _render_task(task_id: str, problem: str = "", status_code: int = 200) -> Response:
+    services = current_services()
+    staff, now = current_staff().email, services.now()
+    with services.db.reading() as session:
+        task = find_task(session, task_id)
+        if task.purpose != ANSWER:
+            return redirect(url_for("console.orders.detail", order_id=task.order.public_id))
+        order = task.order
+        assert isinstance(order, MarkedOrder)
+        own = task.claim_of(staff)
+        is_queued = task.state in (OPEN, DISPUTED) and order.status == "pending"
+        sees_marks = task.state != OPEN or not order.marking.blind
+        html = render_template(
+            "console/marking_task.html",
+            task=task,
+            order=order,
+            unit=order.marking_unit(task.unit),
+            is_disputed=task.state == DISPUTED,
+            is_queued=is_queued,
+            is_mine=is_queued and own is not None and own.is_claimed(now),
+            marks=[mark for mark in task.finished_marks if sees_marks or mark.marker == staff],
+            claims=[mark for mark in task.marks if mark.is_claimed(now) and mark.marker != staff],
+            problem=problem,
+            form=request.form,
+            kept=_kept_arguments(),
+            max_length=MAX_COMMENT_LENGTH,
+        )
+    return make_response(html, status_code)
+
+
+def _title(task: MarkingTask) -> str:
+    """Return the question of a task; empty for a whole order."""
+    order = task.order
+    if task.purpose != ANSWER or not isinstance(order, MarkedOrder):
+        return ""
+    return order.marking_title(task.unit)
+
+
+def _state_text(task: MarkingTask) -> str:
+    staff, now = current_staff().email, current_services().now()
+    own = task.claim_of(staff)
+    if own and own.is_claimed(now):
+        return "You are marking it"
+    if task.state == DISPUTED:
+        return "The marks differ: decide"
+    claims = [mark.marker for mark in task.marks if mark.is_claimed(now)]
+    if claims:
+        return f"Being marked by {', '.join(claims)}"
+    if task.purpose == SECOND_LOOK:
+        return "To answer"
+    if task.purpose != ANSWER:
+        return "To rate"
+    return f"Second mark of {task.markers}" if task.finished_marks else "To mark"
+
+
+def _list_products(session: Session) -> list[tuple[str, str]]:
+    """Return (public id, name) of the products with tasks in the queue."""
+    query = (
+        select(Product.public_id, Product.name)
+        .join(Order, Order.product_id == Product.id)
+        .join(MarkingTask, MarkingTask.order_id == Order.id)
+        .where(QUEUED)
+    )
+    return [
+        (row.public_id, row.name)
+        for row in session.execute(query.distinct().order_by(Product.name, Product.public_id))
+    ]
+
+
+def _product_condition(session: Session) -> list[ColumnElement[bool]]:
+    """Return the condition of the filter by product; none without a filter."""
+    public_id = request.values.get("product", "")
+    if not public_id:
+        return []
+    return [Order.product_id == Product.find(session, public_id).id]
+
+
+def _kept_arguments() -> dict[str, str]:
+    """Return the filter by product, which every page of the queue keeps."""
+    product = request.values.get("product", "")
+    return {"product": product} if product else {}
+
+
+def _task_url(task_id: str) -> str:
+    arguments: dict[str, Any] = {"task_id": task_id, **_kept_arguments()}
+    return url_for(".detail", **arguments)
+
+
+def _list_url() -> str:
+    arguments: dict[str, Any] = {**_kept_arguments()}
+    return url_for(".listing", **arguments)
+
+
+def _require_same_question(*, is_decision: bool) -> None:
+    """Raise Conflict for a form from before the two marks differed: it decides nothing."""
+    if is_decision != ("decision" in request.form):
+        raise Conflict("The state of this answer has changed: look at it again")
+
+
+def _read_form() -> MarkForm:
+    comment = clean_text(request.form.get("comment", ""))
+    if len(comment) > MAX_COMMENT_LENGTH:
+        raise Invalid(f"Shorten the comment to {MAX_COMMENT_LENGTH:,} characters")
+    prefix = "points."
+    rows: dict[str, Any] = {
+        name.removeprefix(prefix): read_number(value)
+        for name, value in request.form.items()
+        if name.startswith(prefix)
+    }
+    given = {key: number for key, number in rows.items() if number is not None}
+    return MarkForm(read_number(request.form.get("points", "")), given, comment)
+
+
+def read_number(text: str) -> Decimal | None:
+    """Return the number of a form's field; None for a blank one. Raises Invalid."""
+    text = text.strip().replace(",", ".")
+    if not text:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or len(text) > 20:
+        raise Invalid("Give the points as a number, such as 2.5")
+    return number
