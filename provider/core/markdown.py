@@ -1,5 +1,8 @@
 """Markdown of authors as safe HTML or as plain text.
 
+A formula is LaTeX between `$` and `$`, or between `$$` and `$$` on lines of its own. A price is
+none: a formula has no space inside its dollars, and no digit directly outside.
+
 Two defences prevent hostile markup: the parser escapes raw HTML, and nh3 removes every element
 that is not on a short list. Headings start at level three, because the page uses the first two.
 """
@@ -9,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from provider.core import formulas
+
 # The libraries are imported at the first use, because most commands render no Markdown.
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -16,11 +21,18 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
     from markupsafe import Markup
 
-_BLOCK_ELEMENTS = {"blockquote", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
-_INLINE_ELEMENTS = {"a", "br", "code", "em", "strong"}
+_BLOCK_ELEMENTS = {"blockquote", "div", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
+_INLINE_ELEMENTS = {"a", "br", "code", "em", "span", "strong"}
 _TABLE_ELEMENTS = {"table", "tbody", "td", "th", "thead", "tr"}
 _ALIGNMENTS = {"left": "text-start", "center": "text-center", "right": "text-end"}
-_CLASSES = {"table": {"table"}, "td": set(_ALIGNMENTS.values()), "th": set(_ALIGNMENTS.values())}
+_CLASSES = {
+    "table": {"table"},
+    "td": set(_ALIGNMENTS.values()),
+    "th": set(_ALIGNMENTS.values()),
+    "span": {"formula"},
+    "div": {"formula-block"},
+    **formulas.CLASSES,
+}
 _SCHEMES = {"http", "https", "mailto"}
 _BREAKS = {"softbreak": " ", "hardbreak": "\n"}
 _BLOCKS = ("paragraph", "heading", "table", "blockquote")
@@ -34,14 +46,17 @@ _SAFE_LINK = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 
 @lru_cache(maxsize=1024)
 def render_markdown(source: str) -> "Markup":
-    """Render CommonMark with tables as safe HTML. An image becomes its description."""
+    """Render CommonMark with tables and formulas as safe HTML.
+
+    An image becomes its description. A formula that cannot be read is shown as it was written.
+    """
     import nh3
     from markupsafe import Markup
 
     cleaned = nh3.clean(
         _parser().render(source),
-        tags=_BLOCK_ELEMENTS | _INLINE_ELEMENTS | _TABLE_ELEMENTS,
-        attributes={"a": {"href", "title"}, "ol": {"start"}},
+        tags=_BLOCK_ELEMENTS | _INLINE_ELEMENTS | _TABLE_ELEMENTS | formulas.ELEMENTS,
+        attributes={"a": {"href", "title"}, "ol": {"start"}, **formulas.ATTRIBUTES},
         allowed_classes=_CLASSES,
         url_schemes=_SCHEMES,
         url_relative="deny",
@@ -94,6 +109,22 @@ def _render_image_as_text(
     return nh3.clean_text(tokens[index].content)
 
 
+def _render_formula(_self: object, tokens: "Sequence[Token]", index: int, *_: object) -> str:
+    import nh3
+
+    token = tokens[index]
+    is_block = token.type == "math_block"
+    try:
+        formula = formulas.formula_to_mathml(token.content, is_block=is_block)
+    except ValueError:
+        formula = f"<code>{nh3.clean_text(f'{token.markup}{token.content}{token.markup}')}</code>"
+    return (
+        f'<div class="formula-block">{formula}</div>\n'
+        if is_block
+        else f'<span class="formula">{formula}</span>'
+    )
+
+
 def _text_pieces(tokens: "Sequence[Token]") -> Iterator[str]:
     for token in tokens:
         if token.type == "list_item_open":
@@ -102,6 +133,8 @@ def _text_pieces(tokens: "Sequence[Token]") -> Iterator[str]:
             yield from _inline_text(token.children or [])
         elif token.type in ("fence", "code_block"):
             yield token.content + "\n"
+        elif token.type == "math_block":
+            yield token.content.strip() + "\n\n"
         elif token.type.endswith("list_close") and token.level == 0:
             yield "\n"
         elif token.nesting == -1:
@@ -122,9 +155,15 @@ def _inline_text(tokens: "Sequence[Token]") -> Iterator[str]:
 @cache
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    dollarmath_plugin(
+        parser, allow_labels=False, allow_space=False, allow_digits=False, allow_blank_lines=False
+    )
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url))  # type: ignore[method-assign]
     parser.core.ruler.push("adjust_tokens", _adjust_tokens)
     parser.add_render_rule("image", _render_image_as_text)
+    parser.add_render_rule("math_inline", _render_formula)
+    parser.add_render_rule("math_block", _render_formula)
     return parser

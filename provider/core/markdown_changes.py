@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from provider.core.formulas import formula_to_mathml
 from provider.core.markdown import parse_tokens, render_markdown
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _first_word(line: str) -> str:
 
 def _changes_of_lines(tokens: "Sequence[Token]") -> Iterator[MarkdownChange]:
     for token in tokens:
+        yield from _changes_of_formulas(token)
         if token.type != "inline" or not token.map:
             continue
         line = token.map[0]
@@ -110,6 +112,19 @@ def _changes_of_lines(tokens: "Sequence[Token]") -> Iterator[MarkdownChange]:
                 problem = "a picture without a description shows nothing"
                 yield MarkdownChange(line, problem, "a description in its square brackets")
         yield from _changes_of_emphasis(token.children or [], line)
+
+
+def _changes_of_formulas(token: "Token") -> Iterator[MarkdownChange]:
+    """Yield each formula of a block that cannot be read: pages show it as it was written."""
+    for formula in (token, *(token.children or ())):
+        if formula.type in ("math_inline", "math_block"):
+            try:
+                formula_to_mathml(formula.content)
+            except ValueError as error:
+                shown = f"{formula.markup}{formula.content.strip()}{formula.markup}"
+                line = token.map[0] if token.map else 0
+                remedy = "LaTeX between the dollars, or a backslash before each dollar"
+                yield MarkdownChange(line, f"“{shown}” is no formula: {error}", remedy)
 
 
 def _line_of(match: re.Match[str]) -> int:

@@ -1,5 +1,5 @@
-// The texts beside a question. Instructions that the candidate closed stay closed; a table that is
-// wider than the screen can be scrolled with the keyboard.
+// The texts beside a question. Instructions that the candidate closed stay closed; a table or a
+// formula that is wider than the screen can be scrolled with the keyboard.
 
 import { loadValue, saveValue } from "./candidate-storage.js";
 
@@ -9,10 +9,10 @@ export function setUpReading() {
     if (loadValue(key)) part.open = false;
     part.addEventListener("toggle", () => saveValue(key, part.open ? null : "closed"));
   }
-  for (const table of document.querySelectorAll(".prose table")) {
+  for (const wide of document.querySelectorAll(".prose table, .prose .formula-block")) {
     new ResizeObserver(() => {
-      if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
-      else table.removeAttribute("tabindex");
-    }).observe(table);
+      if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+      else wide.removeAttribute("tabindex");
+    }).observe(wide);
   }
 }
