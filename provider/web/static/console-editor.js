@@ -50,11 +50,24 @@ if (form) {
     await showPreview().catch(() => {});
   }
 
+  // An error beside a field stays as long as the list of problems leads to the field.
+  function hideMendedErrors() {
+    for (const error of form.querySelectorAll(".field-error")) {
+      const id = error.id.replace(/-error$/, "");
+      if (document.querySelector(`#entry-problems a[href="#${id}"]`)) continue;
+      const field = document.getElementById(id);
+      field?.removeAttribute("aria-invalid");
+      field?.setAttribute("aria-describedby", (field.getAttribute("aria-describedby") ?? "").replace(error.id, "").trim());
+      error.remove();
+    }
+  }
+
   async function showPreview() {
     const response = await fetch(form.dataset.previewUrl, { headers: { Accept: "application/json" } });
     if (!response.ok) return;
     const reply = await response.json();
     document.querySelector("#entry-problems").outerHTML = reply.problems;
+    hideMendedErrors();
     frame.hidden = !reply.preview;
     missing.hidden = Boolean(reply.preview);
     frame.srcdoc = reply.preview;

@@ -88,7 +88,7 @@ def test_newer_answer_of_another_window_is_shown_in_every_field(
     open_item(page, live_server, public_id, "ordering")
     page.context.set_offline(True)
     page.locator("[data-ordering] > li").first.get_by_role("button").last.click()
-    expect_save_state(page, "Not saved – we keep trying")
+    expect_save_state(page, "No connection – we save as soon as it is back")
     live_server.clock.advance(timedelta(seconds=5))
     phone_page = phone.new_page()
     phone_page.goto(factories.invitation_url(live_server.services, public_id))

@@ -74,6 +74,7 @@ def test_author_makes_a_test_that_a_candidate_takes(author: Page, live_server: L
     fill_rows(page, "options", "Refill it", "Leave it")
     page.locator("[name='options.0.correct']").check()
     expect(page.locator("[data-save-state]")).to_contain_text("Saved at")
+    expect(page.locator(".field-error")).to_have_count(0)
     preview = page.frame_locator("iframe")
     expect(preview.locator("strong")).to_have_text("out of paper")
     expect(preview.get_by_role("radio", name="Refill it")).to_be_visible()
