@@ -14,6 +14,8 @@ from werkzeug.test import TestResponse
 from provider.core.kinds.assessment import Assessment
 from provider.core.kinds.assessment.answer_files import MAX_FILES, AnswerFile
 from provider.core.kinds.assessment.items import file_answer
+from provider.core.marking import find_second_look
+from provider.core.products import Product
 from provider.maintenance.erasure import delete_recordings, erase_order
 from provider.maintenance.media_copy import list_media_references
 from provider.services import Services
@@ -31,11 +33,10 @@ FACT = {"kind": "true_false", "key": "fact", "prompt": "So?", "answer": True}
 PDF = b"%PDF-1.7 plan"
 
 
-def place(services: Services, navigation: str = "free", **changes: Any) -> str:
+def place(services: Services, content: dict[str, Any] | None = None, **changes: Any) -> str:
     account_id, _ = factories.create_account(services)
-    items = [PLAN | changes, FACT]
-    sections = [{"key": "one", "title": "One", "navigation": navigation, "items": items}]
-    product_id = factories.create_test(services, sections=sections)
+    sections = [{"key": "one", "title": "One", "items": [PLAN | changes, FACT]}]
+    product_id = factories.create_test(services, sections=sections, **(content or {}))
     return factories.place_order(services, account_id, product_id)
 
 
@@ -233,6 +234,41 @@ def test_marker_gets_the_file_without_its_name_and_marks_it(
     assert test_assessment.score(services, started) == 33.3  # 1 of 3 points
 
 
+def test_second_look_shows_the_file(client: FlaskClient, services: Services) -> None:
+    public_id = place(services, content={"second_look": True})
+    test_assessment.start_test(client, services, public_id)
+    send(client, public_id, PDF)
+    submit(services, public_id)
+    answer = task_ids(services, public_id)["plan"]
+    mark(services, answer, "ana@provider.test", 1)
+    with services.db.writing() as session:
+        test = Assessment.find(session, public_id, lock=True)
+        test.ask_second_look(session, "The second page was not read", services.now())
+        session.flush()
+        look = find_second_look(session, test)
+        assert look
+        path = f"/console/marking/{look.public_id}"
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    assert f'href="/console/marking/{answer}/file"' in console.get_text(f"{path}/second-look")
+    assert console.client.get(f"{path}/file").status_code == 404
+
+
+def test_trial_of_an_author_checks_a_file_and_stores_none(
+    client: FlaskClient, services: Services
+) -> None:
+    place(services)
+    console = ConsoleClient.signed_in(services, client, "author")
+    with services.db.reading() as session:
+        product_id = session.scalars(select(Product.public_id)).one()
+    path = f"/console/products/{product_id}/try/1"
+    for content, text in ((PDF, "Trial: a candidate can send this file"), (b"x", "Please send a")):
+        form = {"csrf_token": factories.csrf_token(console.get_text(path))}
+        data = {**form, "file": (io.BytesIO(content), "a.pdf"), "go": "stay"}
+        page = console.client.post(path, data=data, follow_redirects=True).text
+        assert text in page
+    assert stored_keys(services) == []
+
+
 def test_marker_sees_a_picture_and_a_deleted_file_is_gone(
     client: FlaskClient, services: Services, started: str
 ) -> None:
@@ -277,7 +313,7 @@ def test_retake_shows_no_file_of_the_attempt_before(
 def test_file_of_a_question_that_is_left_for_good_is_not_kept(
     client: FlaskClient, services: Services
 ) -> None:
-    public_id = place(services, navigation="forward")
+    public_id = place(services, content={"navigation": "forward"})
     test_assessment.start_test(client, services, public_id)
     form = {"go": "next", "csrf_token": token(client, public_id)}
     sent = send(client, public_id, PDF, go="stay")
