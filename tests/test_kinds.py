@@ -93,6 +93,7 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
     assert sorted(missing_core_parts(unclassified)) == [
         "Answer.typed in personal_columns or other_columns",
         "Answer.value in personal_columns or other_columns",
+        "AnswerFile.name in personal_columns or other_columns",
         *(
             f"IntegritySignal.{name} in personal_columns or other_columns"
             for name in ("browser", "length", "network_digest", "number", "type")
@@ -139,6 +140,7 @@ def test_missing_pages_and_surroundings_are_named(pages_app: Flask) -> None:
         "template candidate/exam/privacy.html",
         "template console/exam/preview.html",
         "template candidate/exam/started.html",
+        "template console/exam/tasks.html",
         "template report/exam/report.html",
     ]
     assert missing_surroundings(exam, KIND_FACTORIES) == [

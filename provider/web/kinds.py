@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from provider.web.candidate import assessment, check, interview
-from provider.web.console import assessment_rescoring, assessment_trial, checks, interviews
+from provider.web.console import (
+    assessment_rescoring,
+    assessment_trial,
+    assessments,
+    checks,
+    interviews,
+)
 from provider.web.report import interview_media
 
 
@@ -29,6 +35,7 @@ class KindPages:
 KIND_PAGES: dict[str, KindPages] = {
     "assessment": KindPages(
         candidate=assessment.routes,
+        console=assessments.routes,
         products=assessment_rescoring.routes,
         trial=assessment_trial.routes,
     ),

@@ -180,6 +180,9 @@ EXCLUDED_ENDPOINTS = {
     "products.version_file",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
+    "assessments.answer_file",
+    "marking.answer_file",
+    "marking.answer_picture",
     "interviews.media_file",
     "interviews.download_original",
     "bulk_runs.detail",  # an instance of the benchmark has no run

@@ -116,7 +116,7 @@ def test_restored_instance_is_equal(
     with closing(Database(empty_instance.database_url)) as db:
         schema_version.require_current(db)
     assert manifest.problems == {}
-    assert len(manifest.files) == 1 + 9 + 1 + 1  # the database, media, an e-mail, the key
+    assert len(manifest.files) == 1 + 11 + 1 + 1  # the database, media, an e-mail, the key
 
 
 def test_restored_instance_uses_no_token_of_the_backup(
@@ -475,13 +475,13 @@ def test_commands_backup_restore_and_copy_are_equal(
 ) -> None:
     before = instance_content(instance.settings)
     result = run("backup", tmp_path / "backup")
-    assert f"rows in {len(Base.metadata.tables)} tables and 12 files, checked, in " in result.stdout
+    assert f"rows in {len(Base.metadata.tables)} tables and 14 files, checked, in " in result.stdout
     assert "The backup contains the key" in result.stderr
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path / "new"))
     summary = json.loads(run("restore", tmp_path / "backup", "--json").stdout)
     assert (len(summary["tables"]), summary["files"], summary["problems"]) == (
         len(Base.metadata.tables),
-        12,
+        14,
         {},
     )
     token_rows = summary["tables"]["api_tokens"]["rows"]

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
+from provider.core.kinds.assessment.answer_files import AnswerFile
 from provider.core.kinds.interview import READY, Recording
 from provider.core.orders import Candidate
 from provider.core.orders.filters import OrderFilters
@@ -460,6 +461,9 @@ def store_recordings(source: Database, media: MediaStore) -> dict[str, bytes]:
         for recording in (first, second, third):
             key = recording.original_key
             recording.sha256 = media.put(key, [files[key]]).sha256
+        for answer in session.scalars(sa.select(AnswerFile).where(~AnswerFile.is_deleted)):
+            answer.sha256 = sha256(b"answer").hexdigest()
+            files[answer.media_key] = b"answer"
         for file in session.scalars(sa.select(ProductFile)):
             content = file.name.encode()
             file.sha256 = sha256(content).hexdigest()

@@ -14,7 +14,7 @@ from provider.core.marking.acts import (
     save_mark,
     settle_whole_order,
 )
-from provider.core.marking.marked_order import MarkedOrder, MarkingUnit, load_shares
+from provider.core.marking.marked_order import MarkedFile, MarkedOrder, MarkingUnit, load_shares
 from provider.core.marking.queue import QUEUED, claim_next, is_claimed_by, is_free, list_queued
 from provider.core.marking.second_look import REASON_LENGTHS, ask, find_second_look
 from provider.core.marking.settings import (
@@ -52,6 +52,7 @@ __all__ = [
     "WITHDRAWN",
     "Mark",
     "MarkForm",
+    "MarkedFile",
     "MarkedOrder",
     "MarkingSchema",
     "MarkingSettings",

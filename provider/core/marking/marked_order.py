@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.marking.settings import MarkingSettings, RubricRow
 from provider.core.marking.task import ANSWER, MARKED, RECONCILED, MarkingTask
+from provider.errors import NotFound
 from provider.storage.secrets import SecretBox
 
 # The library is imported at the first use, as in `core/markdown.py`.
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class MarkedFile:
+    """A file that is the answer: its key in media storage, its type, the name of a download."""
+
+    media_key: str
+    content_type: str
+    download_name: str
+
+
+@dataclass(frozen=True)
 class MarkingUnit:
     """What a marker sees of an answer. `language` is that of the product.
 
-    Without a `rubric` the marker gives 0 to `max_points`.
+    Without a `rubric` the marker gives 0 to `max_points`. With `has_file` the answer is a file, and
+    `answer` says what kind of one.
     """
 
     key: str
@@ -32,6 +43,8 @@ class MarkingUnit:
     answer: str
     max_points: Decimal
     rubric: tuple[RubricRow, ...] = ()
+    has_file: bool = False
+    is_picture: bool = False
 
 
 class MarkedOrder:
@@ -49,6 +62,13 @@ class MarkedOrder:
     def marking_unit(self, key: str) -> MarkingUnit:
         """Return the answer of a task. Raises NotFound for an unknown key."""
         raise NotImplementedError
+
+    def marked_file(self, session: Session, key: str) -> MarkedFile:
+        """Return the file that is the answer of a task.
+
+        Raises NotFound for an answer that is no file, and Gone for a deleted file.
+        """
+        raise NotFound("There is no such file")
 
     def finish_marking(
         self, session: Session, secret_box: SecretBox, actor: str, now: datetime

@@ -10,6 +10,7 @@ from flask import Blueprint, current_app, jsonify, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.assessment import Assessment, ClosedItem, StaleSave, UnreadText
 from provider.core.kinds.assessment.items import ANSWER_FIELD, Reading
@@ -18,8 +19,7 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
-from provider.web import range_responses
-from provider.web.candidate import assessment_parts
+from provider.web.candidate import assessment_files, assessment_parts, assessment_uploads
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
@@ -56,6 +56,7 @@ QUESTION_FIELD = "question"  # the number of the question at which a pause began
 routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
 routes.add_url_rule("/part", "part", assessment_parts.part)
 routes.register_blueprint(assessment_parts.routes)
+routes.register_blueprint(assessment_files.routes)
 routes.register_blueprint(signals_routes)
 
 
@@ -87,16 +88,6 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
         if not order.can_open_item(number, candidate_request.now):
             return redirect(place_url(candidate_request), 303)
         return _render_item_page(candidate_request, position)
-
-
-@routes.get("/files/<name>")
-def stimulus_file(public_id: str, name: str) -> ResponseReturnValue:
-    """Send a picture or a sound of a question, while the candidate may see the questions."""
-    with order_for_read(public_id, Assessment) as candidate_request:
-        candidate_request.order.require_clock_running(candidate_request.now)
-        file = candidate_request.order.version.find_file(name)
-        key, mimetype = file.media_key, file.type
-    return range_responses.serve_media(current_services().media, key, mimetype)
 
 
 @routes.post("/items/<int:number>")
@@ -138,6 +129,28 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
         )
     must_stay = must_stay and not is_pausing
     return _respond_saved(candidate_request, position, reading, next_url, must_stay=must_stay)
+
+
+@routes.post("/items/<int:number>/file")
+def save_file(public_id: str, number: int) -> ResponseReturnValue:
+    """Save a file as the answer to one question; the pressed button decides which page follows."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        candidate_request.order.require_in_time(candidate_request.given.given_at)
+        position = find_item_position(candidate_request.order.content, number)
+    try:
+        with (
+            assessment_uploads.stored_file(position.item) as sent,
+            order_for_update(public_id, Assessment) as candidate_request,
+        ):
+            note_connection(candidate_request)
+            assessment_uploads.save_sent(candidate_request, position, sent)
+            _press_button(candidate_request, position, is_kept=False)
+            next_url = _next_url(candidate_request, position)
+    except ClosedItem as error:
+        return _respond_closed(public_id, error)
+    except Invalid as error:
+        return _render_item_with_error(public_id, number, error.translated())
+    return redirect(next_url, 303)
 
 
 @routes.get("/overview")
@@ -243,6 +256,16 @@ def ask_second_look(public_id: str) -> ResponseReturnValue:
     return redirect_to_landing(public_id)
 
 
+@routes.errorhandler(RequestEntityTooLarge)
+def _handle_large_body(error: RequestEntityTooLarge) -> ResponseReturnValue:
+    view_args = request.view_args or {}
+    if request.endpoint is None or not request.endpoint.endswith(".save_file"):
+        return error
+    return _render_item_with_error(
+        **view_args, error=gettext("This file is too large. Please send a smaller one")
+    )
+
+
 @routes.errorhandler(CSRFError)
 def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """Answer a form whose cookie is gone with a new form that has the typed answer in it."""
@@ -318,7 +341,7 @@ def _render_item_with_error(
         position = find_item_position(candidate_request.order.content, number)
         if not candidate_request.order.can_open_item(number, candidate_request.now):
             return redirect(place_url(candidate_request), 303)
-        fields = read_submitted_fields(request.form)
+        fields = [] if position.item.takes_file else read_submitted_fields(request.form)
         page = _render_item_page(
             candidate_request, position, error=error, submitted_fields=fields, is_kept=is_kept
         )
@@ -362,7 +385,7 @@ def _next_url(candidate_request: AssessmentRequest, position: ItemPosition) -> s
         return url_for(".paused", public_id=order.public_id, question=number)
     if order.part.is_forward or number not in order.part or not order.is_part_open:
         return place_url(candidate_request)
-    if button in (FLAG, UNFLAG):
+    if button in (FLAG, UNFLAG, assessment_uploads.STAY, assessment_uploads.REMOVE):
         return item_url(order.public_id, number)
     numbers = {"previous": number - 1, "overview": 0}
     number = numbers.get(button, number + 1)
@@ -383,6 +406,7 @@ def _render_item_page(
     value, typed = order.saved_answers.get(item.key), order.typed_texts.get(item.key)
     saved_fields = [(ANSWER_FIELD, typed)] if typed else item.form_fields(value)
     selected = MultiDict(saved_fields if submitted_fields is None else submitted_fields)
+    is_answered = bool(saved_fields) or value is not None
     problem = item.find_problem(typed)
     if problem and not error:
         is_kept = True
@@ -392,8 +416,9 @@ def _render_item_page(
         **template_context(candidate_request),
         position=position,
         answer_number=candidate_request.order.answer_number(position.item.key),
-        is_answered=bool(saved_fields),
-        reading_ms=find_reading_ms(candidate_request, item, is_answered=bool(saved_fields)),
+        value=value,
+        is_answered=is_answered,
+        reading_ms=find_reading_ms(candidate_request, item, is_answered=is_answered),
         shown_fields=name_shown_fields(saved_fields),
         selected=selected,
         selected_values=selected.getlist(ANSWER_FIELD),

@@ -76,4 +76,4 @@ def template_context(candidate_request: AssessmentRequest) -> dict[str, Any]:
 
 
 def _file_url(public_id: str, name: str) -> str:
-    return url_for(f"{BLUEPRINT}.stimulus_file", public_id=public_id, name=name)
+    return url_for(f"{BLUEPRINT}.files.stimulus_file", public_id=public_id, name=name)

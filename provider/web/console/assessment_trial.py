@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment import Assessment, content
-from provider.core.kinds.assessment.items import ANSWER_FIELD, Item
+from provider.core.kinds.assessment.items import ANSWER_FIELD, FileAnswer, Item
 from provider.core.kinds.assessment.parts import split_parts
 from provider.core.kinds.grading import to_number
 from provider.core.products import Product
@@ -28,6 +28,7 @@ from provider.web.candidate.assessment_navigation import (
     list_item_positions,
     read_submitted_fields,
 )
+from provider.web.candidate.assessment_uploads import FILE_FIELD
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing
 from provider.web.console.products import file_url
@@ -60,13 +61,17 @@ def answer(product_id: str, number: int) -> Response | str:
     test = _load(product_id)
     position = find_item_position(test, number)
     try:
+        has_file = _check_file(position.item)
         value = position.item.parse_answer(request.form)
     except Invalid as error:
         fields = read_submitted_fields(request.form)
         return _render(product_id, test, number, str(error), fields)
     if is_moving(request.form):
         return _render(product_id, test, number, fields=position.item.form_fields(value))
-    flash(_describe(position.item, value, is_scored=position.section.is_scored), "info")
+    if has_file:
+        flash("Trial: a candidate can send this file. It was not stored.", "info")
+    else:
+        flash(_describe(position.item, value, is_scored=position.section.is_scored), "info")
     step = {"previous": -1}.get(request.form.get("go", ""), 1)
     if 1 <= number + step <= position.total and request.form.get("go") != "overview":
         return redirect(url_for(".item", product_id=product_id, number=number + step), 303)
@@ -99,6 +104,17 @@ def _load(product_id: str) -> content.TestContent:
                 "This test cannot be tried yet, because something is missing in it. "
                 "The editor lists what to correct"
             ) from error
+
+
+def _check_file(item: Item) -> bool:
+    """Return whether the form has a file that the item takes. Raises Invalid for another one."""
+    upload = request.files.get(FILE_FIELD)
+    if not isinstance(item, FileAnswer) or upload is None or not upload.filename:
+        return False
+    content = upload.read(item.max_bytes + 1)
+    upload.close()  # a large one is a temporary file
+    item.require_file(content)
+    return True
 
 
 def _describe(item: Item, value: Any, *, is_scored: bool) -> str:
@@ -159,6 +175,7 @@ def _render(
         shown_fields=[],
         selected=selected,
         selected_values=selected.getlist(ANSWER_FIELD),
+        value=None,
         error=error,
         is_kept=False,
         reading=None,

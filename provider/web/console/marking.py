@@ -18,6 +18,7 @@ from provider.core.marking import (
     OPEN,
     QUEUED,
     SECOND_LOOK,
+    MarkedFile,
     MarkedOrder,
     MarkForm,
     MarkingTask,
@@ -33,10 +34,11 @@ from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
-from provider.errors import Conflict, Invalid
+from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
 from provider.web.console.pagination import Sorting, paginate, read_filter_value
+from provider.web.range_responses import serve_media
 
 routes = Blueprint("marking", __name__, url_prefix="/marking")
 
@@ -98,6 +100,26 @@ def take_next() -> Response:
 @requires(Permission.RATE_INTERVIEWS)
 def detail(task_id: str) -> Response:
     return _render_task(task_id)
+
+
+@routes.get("/<task_id>/file")
+@requires(Permission.RATE_INTERVIEWS)
+def answer_file(task_id: str) -> Response:
+    """Send the file that is the answer, as a download: a browser must not open it."""
+    file = _find_file(task_id)
+    return serve_media(
+        current_services().media, file.media_key, file.content_type, file.download_name
+    )
+
+
+@routes.get("/<task_id>/picture")
+@requires(Permission.RATE_INTERVIEWS)
+def answer_picture(task_id: str) -> Response:
+    """Send the picture that is the answer, for the page of the answer."""
+    file = _find_file(task_id)
+    if not file.content_type.startswith("image/"):
+        raise NotFound("There is no such picture")
+    return serve_media(current_services().media, file.media_key, file.content_type)
 
 
 @routes.post("/<task_id>/claim")
@@ -189,6 +211,15 @@ def _render_task(task_id: str, problem: str = "", status_code: int = 200) -> Res
             max_length=MAX_COMMENT_LENGTH,
         )
     return make_response(html, status_code)
+
+
+def _find_file(task_id: str) -> MarkedFile:
+    with current_services().db.reading() as session:
+        task = find_task(session, task_id)
+        order = task.order
+        if task.purpose != ANSWER or not isinstance(order, MarkedOrder):
+            raise NotFound("There is no such file")
+        return order.marked_file(session, task.unit)
 
 
 def _title(task: MarkingTask) -> str:

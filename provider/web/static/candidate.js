@@ -1,6 +1,7 @@
 // The page of a running test: shows the time left and saves each answer as the candidate gives it.
 // Without scripts the same forms are posted, and the server decides when the time is over.
 
+import { sendChosenFile } from "./candidate-file.js";
 import { setUpOrdering } from "./candidate-ordering.js";
 import { setUpReading } from "./candidate-reading.js";
 import { watchDevices } from "./candidate-device.js";
@@ -11,11 +12,13 @@ import { listenForPause } from "./candidate-windows.js";
 
 const attempt = document.querySelector("[data-attempt]");
 const form = document.querySelector("form[data-saving]");
+const fileForm = document.querySelector("form[data-sending]");
 
 // A page from the browser's back-forward cache may be older than the last saved answer.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 setUpReading();
+if (fileForm) sendChosenFile(fileForm);
 if (attempt) {
   const timer = startTimer(attempt);
   if (form) setUpOrdering(form);

@@ -15,6 +15,7 @@ class EvidenceItem(NamedTuple):
     """One question with its answer. `points` is text, such as `1 of 2`.
 
     `mark` is a value of `scoring.MARKS`; empty for an answer that is neither right nor wrong.
+    `file_id` is the public id of an AnswerFile; empty for an answer that is no file.
     """
 
     section: str
@@ -22,6 +23,7 @@ class EvidenceItem(NamedTuple):
     answer: str
     points: str
     mark: str = ""
+    file_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.cut_scores import ScaleGrades
@@ -40,9 +41,10 @@ def _scale_warnings(path: str, scale: BoundScale) -> Iterator[DocumentWarning]:
 def _score_range(content: TestContent) -> tuple[Decimal, Decimal]:
     """Return the percentages of the worst and of the best answers."""
     answers = [(item, list(item.trial_answers())) for item in content.items]
-    worst = {item.key: min(values, key=item.score) for item, values in answers}
-    best = {item.key: max(values, key=item.score) for item, values in answers}
-    scores = score(content, worst).percent, score(content, best).percent
+    worst = {item.key: min(values, key=item.score, default=None) for item, values in answers}
+    best = {item.key: max(values, key=item.score, default=None) for item, values in answers}
+    marks = {item.key: Fraction(1) for item in content.items if item.needs_marking}
+    scores = score(content, worst).percent, score(content, best, marks).percent
     return scores[0] or Decimal(0), Decimal(100) if scores[1] is None else scores[1]
 
 

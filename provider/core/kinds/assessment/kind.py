@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from provider.core.kinds.assessment import content, import_warnings
+from provider.core.kinds.assessment.answer_files import MEDIA, AnswerFile
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.integrity_signals import IntegritySignal
@@ -47,13 +48,21 @@ KIND = Kind(
     personal_columns=(
         Answer.value,
         Answer.typed,
+        AnswerFile.name,
         IntegritySignal.type,
         IntegritySignal.number,
         IntegritySignal.length,
         IntegritySignal.network_digest,
         IntegritySignal.browser,
     ),
+    # The files of answers are in media storage: see `media`.
     other_columns=(
+        AnswerFile.public_id,
+        AnswerFile.item_key,
+        AnswerFile.type,
+        AnswerFile.size,
+        AnswerFile.sha256,
+        AnswerFile.is_deleted,
         Answer.item_key,
         Answer.number,
         TestAttempt.form,
@@ -71,6 +80,7 @@ KIND = Kind(
         IntegritySignal.attempt,
     ),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
+    media=MEDIA,
     work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,

@@ -9,12 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
 from provider.core.accounts.email_policy import COMPLETION
+from provider.core.kinds.assessment.answer_files import find_file
 from provider.core.kinds.assessment.attempt_rules import AttemptRules
 from provider.core.kinds.assessment.items import MarkedItem
 from provider.core.marking import (
     ANSWER,
     REASON_LENGTHS,
     WITHDRAWN,
+    MarkedFile,
     MarkedOrder,
     MarkingSettings,
     MarkingTask,
@@ -50,10 +52,24 @@ class MarkedTest(MarkedOrder, AttemptRules):
     def marking_unit(self, key: str) -> MarkingUnit:
         item = self._find_marked_item(key)
         answer = self.saved_answers.get(key)
-        text = "" if answer is None else item.format_answer(answer)
+        file_type = answer["type"] if item.takes_file and answer else ""
         return MarkingUnit(
-            key, item.prompt_html, self.content.language, text, item.points, item.rubric
+            key,
+            item.prompt_html,
+            self.content.language,
+            "" if answer is None else item.describe_for_marker(answer),
+            item.points,
+            item.rubric,
+            has_file=bool(file_type),
+            is_picture=file_type.startswith("image/"),
         )
+
+    def marked_file(self, session: Session, key: str) -> MarkedFile:
+        item, answer = self._find_marked_item(key), self.saved_answers.get(key)
+        if not item.takes_file or answer is None:
+            raise NotFound("There is no such file")
+        file = find_file(session, self, answer["file"])
+        return MarkedFile(file.media_key, file.type, f"{key}.{file.extension}")
 
     @property
     def is_receipt_sent_at_submission(self) -> bool:

@@ -208,6 +208,7 @@ class Assessment(MarkedTest):
                     item.answer or gettext("No answer"),
                     item.points_text,
                     item.mark,
+                    item.file_id,
                 )
                 for item in items
             ),
@@ -306,7 +307,7 @@ class Assessment(MarkedTest):
         """
         given = given or GivenTime(now)
         self.require_in_time(given.given_at)
-        number, item = self._find_item(key)
+        number, item = self.find_item(key)
         try:
             self.require_open_item(number, given.given_at)
         except ClosedItem:
@@ -361,7 +362,8 @@ class Assessment(MarkedTest):
         has_longer_parts = limit is None and self.extra_time_seconds > 0
         return used_extra_time or has_longer_parts or self.has_paused
 
-    def _find_item(self, key: str) -> tuple[int, Item]:
+    def find_item(self, key: str) -> tuple[int, Item]:
+        """Return the number and the item of a key. Raises NotFound."""
         for number, item in enumerate(self.content.items, 1):
             if item.key == key:
                 return number, item

@@ -60,6 +60,7 @@ class ScoredItem:
     solution: str | None
     points: Decimal | None
     max_points: Decimal
+    file_id: str = ""
 
     @property
     def mark(self) -> str:
@@ -268,6 +269,7 @@ def _score_item(
         solution=item.solution,
         points=points if section.is_scored else None,
         max_points=item.points,
+        file_id=value["file"] if item.takes_file and value else "",
     )
 
 

@@ -29,10 +29,13 @@ def play_step(session: Session, test: Assessment, step: ScriptedStep) -> None:
 
 
 def _choose_form(item: Item, is_good: bool) -> dict[str, list[str]]:
-    """Return the form with an answer that earns the most points, or the fewest."""
+    """Return the form with an answer that earns the most points, or the fewest.
+
+    A question that takes a file stays without an answer.
+    """
     choose = max if is_good else min
     form: dict[str, list[str]] = {}
-    for name, value in item.form_fields(choose(item.trial_answers(), key=item.score)):
+    for name, value in item.form_fields(choose(item.trial_answers(), key=item.score, default=None)):
         form.setdefault(name, []).append(value)
     return form
 

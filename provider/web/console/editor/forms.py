@@ -274,7 +274,7 @@ def _choices(schema_field: fields.Field[Any], widget: str, value: Any) -> Iterat
             yield "", "–"
         unknown = [value] if isinstance(value, str) else value
         for choice in dict.fromkeys((*source.choices, *(each for each in unknown if each))):
-            yield choice, texts.choice_text(choice)
+            yield choice, texts.choice_text(choice, schema_field.name or "")
 
 
 def _find_error(errors: Errors, path: str, widget: str) -> str:

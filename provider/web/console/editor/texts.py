@@ -73,6 +73,8 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "time_limit_seconds": ("Time limit in seconds", "Only where candidates cannot go back."),
     "max_characters": ("Most characters", ""),
     "max_words": ("Most words", "Empty: any number of words."),
+    "types": ("Types of file", ""),
+    "max_megabytes": ("Largest size in MB", "1 or 2."),
     "rubric": ("Rubric", "What staff give points for. Candidates do not see it."),
     # Structure
     "navigation": ("Moving between questions", "Forward: no way back to a question."),
@@ -126,6 +128,8 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
 CHOICE_TEXTS: Mapping[str, str] = {
     "report": "On the page of the report",
     "pdf": "In the PDF",
+    "types.pdf": "PDF",
+    "types.picture": "Pictures: JPEG, PNG or WebP",
     "shared": "On the page of a shared link",
 }
 # The entries of the lists that have pages of their own.
@@ -160,8 +164,9 @@ def words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def choice_text(choice: str) -> str:
-    return CHOICE_TEXTS.get(choice) or words(choice)
+def choice_text(choice: str, field_name: str = "") -> str:
+    own_text = CHOICE_TEXTS.get(f"{field_name}.{choice}")
+    return own_text or CHOICE_TEXTS.get(choice) or words(choice)
 
 
 def item_text(kind: str) -> str:

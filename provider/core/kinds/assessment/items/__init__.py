@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from marshmallow import Schema
 
 from provider.core.kinds.assessment.items import (
+    file_answer,
     forced_choice,
     gap_fill,
     likert,
@@ -29,6 +30,7 @@ from provider.core.kinds.assessment.items.base import (
     ItemKind,
     Reading,
 )
+from provider.core.kinds.assessment.items.file_answer import FileAnswer
 from provider.core.kinds.assessment.items.likert import Likert
 from provider.core.kinds.assessment.items.marked import MarkedItem
 from provider.core.kinds.assessment.items.multiple_choice import MultipleChoice
@@ -45,6 +47,7 @@ __all__ = [
     "ITEM_KINDS",
     "MAX_TEXT_LENGTH",
     "MOVE_FIELD",
+    "FileAnswer",
     "Item",
     "ItemField",
     "ItemKind",
@@ -74,6 +77,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         matching.KIND,
         gap_fill.KIND,
         long_text.KIND,
+        file_answer.KIND,
     )
 }
 

@@ -72,6 +72,7 @@ class Item(ABC):
 
     kind: ClassVar[str]
     needs_marking: ClassVar[bool] = False  # whether staff give the points
+    takes_file: ClassVar[bool] = False  # whether the answer is a file
     key: str
     prompt: str
     points: Decimal = Decimal(1)

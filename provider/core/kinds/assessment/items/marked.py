@@ -32,6 +32,10 @@ class MarkedItem(OneFieldItem):
     def score(self, value: Any) -> Fraction:
         return INCORRECT
 
+    def describe_for_marker(self, value: Any) -> str:
+        """Return an answer as a marker sees it, who does not know the candidate."""
+        return self.format_answer(value)
+
     def outline(self) -> Iterator[OutlineRow]:
         for row in self.rubric:
             yield OutlineRow(row.text, f"Up to {row.points:f} points")
