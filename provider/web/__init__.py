@@ -18,7 +18,7 @@ from provider.errors import (
     Unavailable,
 )
 from provider.services import current_services
-from provider.web import docs, headers, health, home, metrics, translations
+from provider.web import docs, headers, health, home, metrics, static_files, translations
 from provider.web.candidate import pages as candidate_pages
 from provider.web.candidate.responses import branding_of_request, wants_json
 from provider.web.console import blueprint as console
@@ -50,6 +50,7 @@ def register_pages(app: Flask) -> None:
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
     app.context_processor(_operator_context)
     _nest_kind_pages()
+    static_files.register(app)
     for module in (home, candidate_pages, report_pages, console, docs):
         app.register_blueprint(module.routes)
     for pages in KIND_PAGES.values():

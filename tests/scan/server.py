@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 import requests
 
 from provider.config import load_settings
 from provider.services import Services
 from tests import check_factories, factories, interview_factories
-from tests.wait_for import wait_for
 
 PORT = 8765
 URL = f"http://127.0.0.1:{PORT}"
 STARTED = "started test"
+START_TIMEOUT_SECONDS = 60.0
 PROGRAM = [sys.executable, "-m", "provider.cli"]
 
 
@@ -52,22 +53,23 @@ def scanned_server(work: Path) -> Iterator[ScannedServer]:
     email = "owner@provider.test"
     password = factories.create_staff(services, email, "owner")
     services.db.close()
-    log = (work / "server.log").open("w")
-    process = subprocess.Popen(
-        [*PROGRAM, "serve", "--port", str(PORT)], env=environ, stdout=log, stderr=log
-    )
+    log = work / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*PROGRAM, "serve", "--port", str(PORT)], env=environ, stdout=output, stderr=output
+        )
     try:
-        wait_for(_is_ready)
+        _wait_until_ready(process, log)
         yield ScannedServer(URL, _open_pages(links), _sign_in(email, password))
     finally:
         process.terminate()
         process.wait()
-        log.close()
 
 
 def _place_orders(services: Services) -> dict[str, str]:
     """Return the links of the invitations, by what the candidate has to do."""
-    account, _ = factories.create_account(services)
+    # No callback leaves the machine: the hosts of the orders are not allowed.
+    account, _ = factories.create_account(services, hosts=["ats.invalid"])
     test = factories.create_test(services)
     package = check_factories.create_package(services)
     interview = factories.create_interview(services)
@@ -99,6 +101,13 @@ def _open_pages(links: dict[str, str]) -> list[ScannedPage]:
     return pages
 
 
+def is_signed_in(server: ScannedServer) -> bool:
+    """Return whether the session of the owner goes on."""
+    headers = {"Cookie": server.staff_cookie}
+    page = requests.get(f"{server.url}/console/", headers=headers, allow_redirects=False)
+    return page.ok and not page.is_redirect
+
+
 def _sign_in(email: str, password: str) -> str:
     staff = requests.Session()
     page = staff.get(f"{URL}/console/sign-in")
@@ -112,8 +121,12 @@ def _cookie_header(session: requests.Session) -> str:
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in session.cookies)
 
 
-def _is_ready() -> bool:
-    try:
-        return requests.get(f"{URL}/health", timeout=1).ok
-    except OSError:
-        return False
+def _wait_until_ready(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = monotonic() + START_TIMEOUT_SECONDS
+    while process.poll() is None and monotonic() < deadline:
+        try:
+            if requests.get(f"{URL}/health", timeout=1).ok:
+                return
+        except OSError:
+            sleep(0.1)
+    raise RuntimeError(f"the server does not start: {log.read_text('utf-8', 'replace')}")

@@ -387,3 +387,23 @@ def test_outcomes_by_product_are_set_on_the_page_of_settings(
     assert "<code>assessment/reasoning</code>: expire" in admin.get_text(path)
     assert 'value="assessment/reasoning=expire"' in admin.get_text(f"{path}/settings")
     assert "has a scripted outcome" in admin.get_text(f"/console/orders/{order_id}")
+
+
+def test_emails_to_candidates_are_chosen_by_boxes(services: Services, admin: ConsoleClient) -> None:
+    path = f"{ACCOUNTS}{add_account(services)}/settings"
+    checked = re.compile(r'name="candidate_emails" value="(\w+)" checked')
+    assert checked.findall(admin.get_text(path)) == ["completion", "decline"]
+    for chosen in (["", "expiry", "completion"], [""]):
+        assert save(admin, path, candidate_emails=chosen).status_code == 302
+        assert set(checked.findall(admin.get_text(path))) == set(filter(None, chosen))
+    assert load_account(services).options["candidate_emails"] == []
+    assert save(admin, path, candidate_emails=["reminder"]).status_code == 400
+
+
+def test_checklist_shows_commands_as_code(services: Services, admin: ConsoleClient) -> None:
+    account_id = add_account(services, name="A & B")
+    with services.db.writing() as session:
+        for token in session.scalars(select(Account)).one().tokens:
+            token.revoked_at = services.now()
+    page = admin.client.get(f"{ACCOUNTS}{account_id}/setup").text
+    assert "The ATS has no token: <code>provider account token</code> creates one" in page

@@ -112,5 +112,9 @@ def test_overview_says_how_many_orders_of_sandboxes_are_left_out(
     with services.db.writing() as session:
         session.execute(update(Account).values(sandbox=True))
     page = console.get_text(HOME)
+    assert "Only sandboxes have placed orders in the last 30 days: 1." in page
+    account_id, _ = factories.create_account(services, "Another")
+    factories.place_order(services, account_id, factories.create_test(services, key="another"))
+    page = console.get_text(HOME)
+    assert "<dt>Orders</dt><dd>1</dd>" in page
     assert "Orders of sandboxes are left out: 1." in page
-    assert "No order was placed in the last 30 days." in page
