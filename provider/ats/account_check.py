@@ -91,7 +91,7 @@ def _check_callback_token(account: Account) -> list[CheckLine]:
         return []
     return [
         CheckLine(
-            False, "Callbacks carry no token, and the ATS may refuse them: set callback_token"
+            False, "Callbacks carry no token, and the ATS may refuse them: set the callback token"
         )
     ]
 

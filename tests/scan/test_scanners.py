@@ -1,10 +1,15 @@
 """The problems in a report of wapiti or Lighthouse are those below a goal."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.scan.scanners import join_cookies, lighthouse_problems, wapiti_problems
+from tests.scan.__main__ import run_scanners
+from tests.scan.scanners import Scanner, join_cookies, lighthouse_problems, wapiti_problems
+from tests.scan.server import ScannedServer
 
 
 def wapiti_report(level: int) -> dict[str, Any]:
@@ -58,3 +63,18 @@ def test_lighthouse_page_below_a_goal_is_a_problem(report: dict[str, Any], probl
 
 def test_cookies_of_several_sessions_are_one_header() -> None:
     assert join_cookies({"staff=1", "", "candidate=2"}) == "candidate=2; staff=1"
+
+
+def test_scanner_that_fails_is_a_problem_and_not_left_out(tmp_path: Path) -> None:
+    def fail(*_: object) -> list[str]:
+        subprocess.run([sys.executable, "-c", "raise SystemExit(3)"], check=True)
+        return []
+
+    scanners = [
+        Scanner("missing", lambda: False, fail),
+        Scanner("failing", lambda: True, fail),
+        Scanner("good", lambda: True, lambda *_: []),
+    ]
+    problems, not_run = run_scanners(scanners, ScannedServer("", [], ""), tmp_path)
+    assert not_run == ["missing"]
+    assert [problem.partition(":")[0] for problem in problems] == ["failing"]

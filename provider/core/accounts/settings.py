@@ -51,6 +51,7 @@ class CommonSetting:
     can_be_none: bool = False
     is_switch: bool = False
     needs_endpoints: bool = False
+    choices: tuple[str, ...] = ()  # of which the text names some, comma-separated
 
 
 def parse_account_name(text: str) -> str:
@@ -294,6 +295,7 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             set_candidate_emails,
             read_candidate_emails,
             can_be_none=True,
+            choices=CANDIDATE_EMAILS,
         ),
         CommonSetting(
             "reminders",

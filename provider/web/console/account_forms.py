@@ -4,13 +4,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from werkzeug.datastructures import MultiDict
+
 from provider.ats import ADAPTERS
 from provider.ats.settings import Choice, Setting, Table, Text, TimeZone, YesNo
 from provider.core.accounts import Account
 from provider.core.accounts.settings import COMMON_SETTINGS, NONE
+from provider.core.labels import label_for
 
 # The words of settings' names that are not written as other words.
 SPELLINGS = {"api": "API", "id": "ID", "oauth": "OAuth", "pdf": "PDF", "url": "URL"}
+# The hints of lists, whose choices the form shows.
+LIST_HINTS = {"candidate_emails": "Beside the invitation, which every candidate gets."}
 YES_NO = (("yes", "Yes"), ("no", "No"))
 GROUPS = {
     "Account": ("expire_after", "timezone", "shared_ttl", "sandbox", "sandbox_outcomes"),
@@ -38,6 +43,7 @@ class FormField:
     options: tuple[tuple[str, str], ...] = ()
     can_be_empty: bool = False
     is_time_zone: bool = False
+    is_list: bool = False  # of some of the options, comma-separated
 
     def text_of(self, typed: str) -> str:
         """Return the text that the setting's parser reads, from what somebody has typed."""
@@ -55,14 +61,16 @@ def field_groups(account: Account) -> dict[str, list[FormField]]:
 def common_field(account: Account, name: str) -> FormField:
     setting = COMMON_SETTINGS[name]
     text = setting.read(account)
+    options = tuple((choice, label_for("event", choice)) for choice in setting.choices)
     return FormField(
         name,
         setting.label,
-        _sentence(setting.description),
+        LIST_HINTS.get(name) or sentence(setting.description),
         "" if text == NONE else text,
-        options=YES_NO if setting.is_switch else (),
+        options=YES_NO if setting.is_switch else options,
         can_be_empty=setting.can_be_none,
         is_time_zone=name == "timezone",
+        is_list=bool(options),
     )
 
 
@@ -77,12 +85,19 @@ def adapter_fields(account: Account, names: Iterable[str]) -> list[FormField]:
     ]
 
 
-def changed_texts(fields: Iterable[FormField], form: Mapping[str, str]) -> dict[str, str]:
+def changed_texts(fields: Iterable[FormField], form: MultiDict[str, str]) -> dict[str, str]:
     """Return the texts that differ from the present values, by key."""
-    return {
-        field.key: field.text_of(form[field.key])
+    texts = {
+        field.key: field.text_of(
+            ",".join(filter(None, form.getlist(field.key))) if field.is_list else form[field.key]
+        )
         for field in fields
-        if field.key in form and field.text_of(form[field.key]) != field.text_of(field.value)
+        if field.key in form
+    }
+    return {
+        field.key: texts[field.key]
+        for field in fields
+        if field.key in texts and texts[field.key] != field.text_of(field.value)
     }
 
 
@@ -122,7 +137,7 @@ def _adapter_field(setting: Setting, text: str) -> FormField:
     return FormField(
         setting.name,
         readable_name(setting.name),
-        _sentence(setting.description),
+        sentence(setting.description),
         "" if text == NONE and not options else text,
         options=options,
         can_be_empty=can_be_empty,
@@ -130,6 +145,7 @@ def _adapter_field(setting: Setting, text: str) -> FormField:
     )
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a description as a sentence, with quotation marks instead of backticks."""
     text = re.sub("`([^`]+)`", "“\\1”", text)
     return f"{text[0].upper()}{text[1:]}."

@@ -23,6 +23,7 @@ from provider.web.console.account_forms import (
     field_groups,
     readable_name,
     readable_problems,
+    sentence,
 )
 from provider.web.console.accounts import find_account
 from provider.web.console.authentication import current_staff, record_act, requires
@@ -30,6 +31,7 @@ from provider.web.console.form_digest import content_digest
 
 routes = Blueprint("account_settings", __name__, url_prefix="/accounts/<account_id>")
 routes.add_app_template_filter(readable_name, "setting_label")
+routes.add_app_template_filter(sentence)
 CHANGED_MEANWHILE = (
     "A colleague has changed this account meanwhile. The form shows the present values: "
     "make your change again"

@@ -1,6 +1,7 @@
 """The pages that show accounts; `account_…` beside them change what they show."""
 
 from flask import Blueprint, render_template
+from markupsafe import Markup, escape
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -87,6 +88,14 @@ def render_setup(account_id: str, token: str | None = None) -> str:
             has_endpoints=adapter.has_endpoints,
             needs_callback_token=adapter.has_endpoints and not adapter.returns_token,
         )
+
+
+@routes.app_template_filter()
+def with_code(text: str) -> Markup:
+    """Return a sentence with its commands, which stand between backticks, as code."""
+    parts = [escape(part) for part in text.split("`")]
+    parts[1::2] = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    return Markup().join(parts)
 
 
 @routes.app_template_filter("ats_title")

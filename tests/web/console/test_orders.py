@@ -54,7 +54,7 @@ def place_order(services: Services, **fields: str) -> str:
 
 
 def listed_order_ids(page: str) -> list[str]:
-    return re.findall(r'<th scope="row">(?:<input[^>]+>)?<a href="/console/orders/([\w-]+)"', page)
+    return re.findall(r'<th scope="row">.*?<a href="/console/orders/([\w-]+)"', page, re.DOTALL)
 
 
 def page_link(page: str, rel: str) -> str | None:
