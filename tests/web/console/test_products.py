@@ -305,7 +305,7 @@ def test_account_page_shows_settings_without_secrets(
     for text in (
         "*.workable.com",
         "7 days",
-        "repeat the grade beside the result",
+        "Repeat the grade beside the result",
         "http://provider.test",
         "Revoked",
         "Reasoning",
