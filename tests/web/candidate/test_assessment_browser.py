@@ -468,6 +468,7 @@ def test_timer_announces_ten_five_and_one_minute_and_hides(
         live_server.clock.advance(timedelta(minutes=minutes, seconds=seconds))
         page.clock.fast_forward(f"{minutes:02}:{seconds:02}")
 
+    expect(page.get_by_role("button", name="Hide the time")).to_be_visible()  # the script runs
     pass_time(9, 30)
     expect(shown).to_have_text(re.compile("^10:"))
     expect(announcement).to_have_text("")
