@@ -9,11 +9,10 @@ from typing import Any
 from flask import Blueprint, current_app, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.assessment import Assessment, ClosedItem, StaleSave, UnreadText
-from provider.core.kinds.assessment.items import ANSWER_FIELD, Reading
+from provider.core.kinds.assessment.items import Reading
 from provider.core.orders import COMPLETED
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, ProviderError
@@ -26,9 +25,7 @@ from provider.web.candidate.assessment_navigation import (
     find_moved_button,
     is_moving,
     is_unchanged,
-    list_item_positions,
     must_see_reading,
-    name_shown_fields,
     read_submitted_fields,
 )
 from provider.web.candidate.assessment_page import (
@@ -39,7 +36,13 @@ from provider.web.candidate.assessment_page import (
     place_url,
     template_context,
 )
-from provider.web.candidate.assessment_signals import find_reading_ms, note_connection
+from provider.web.candidate.assessment_rendering import (
+    render_item_over_page,
+    render_item_page,
+    render_overview_page,
+    unread_text_advice,
+)
+from provider.web.candidate.assessment_signals import note_connection
 from provider.web.candidate.assessment_signals import routes as signals_routes
 from provider.web.candidate.responses import (
     redirect_to_landing,
@@ -84,10 +87,10 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
             return redirect_to_landing(public_id)
         position = find_item_position(order.content, number)
         if order.is_item_over(number, candidate_request.now):
-            return _render_item_over_page(candidate_request, position)
+            return render_item_over_page(candidate_request, position)
         if not order.can_open_item(number, candidate_request.now):
             return redirect(place_url(candidate_request), 303)
-        return _render_item_page(candidate_request, position)
+        return render_item_page(candidate_request, position)
 
 
 @routes.post("/items/<int:number>")
@@ -125,7 +128,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
         return _render_item_with_error(public_id, number, error.translated())
     if unread_text and not is_pausing:
         return _render_item_with_error(
-            public_id, number, _unread_text_advice(unread_text), is_kept=True
+            public_id, number, unread_text_advice(unread_text), is_kept=True
         )
     must_stay = must_stay and not is_pausing
     return _respond_saved(candidate_request, position, reading, next_url, must_stay=must_stay)
@@ -163,7 +166,7 @@ def overview(public_id: str) -> ResponseReturnValue:
         if not _is_overview_open(order):
             return redirect(place_url(candidate_request), 303)
         show_missing = "missing" in request.args and bool(order.unanswered_required_keys)
-        return _render_overview_page(candidate_request, show_missing=show_missing)
+        return render_overview_page(candidate_request, show_missing=show_missing)
 
 
 @routes.get("/submit")
@@ -176,8 +179,8 @@ def confirm_submit(public_id: str) -> ResponseReturnValue:
         if not _is_overview_open(order) or not order.is_last_part:
             return redirect(place_url(candidate_request), 303)
         if order.unanswered_required_keys or not order.open_blank_keys:
-            return _render_overview_page(candidate_request, show_missing=True)
-        return _render_overview_page(candidate_request, "candidate/assessment/confirm_submit.html")
+            return render_overview_page(candidate_request, show_missing=True)
+        return render_overview_page(candidate_request, "candidate/assessment/confirm_submit.html")
 
 
 @routes.post("/submit")
@@ -342,20 +345,10 @@ def _render_item_with_error(
         if not candidate_request.order.can_open_item(number, candidate_request.now):
             return redirect(place_url(candidate_request), 303)
         fields = [] if position.item.takes_file else read_submitted_fields(request.form)
-        page = _render_item_page(
+        page = render_item_page(
             candidate_request, position, error=error, submitted_fields=fields, is_kept=is_kept
         )
         return page, 400
-
-
-def _unread_text_advice(error: UnreadText) -> str:
-    if not error.earlier_answer:
-        return error.translated()
-    return gettext(
-        "%(advice)s. Until then, your earlier answer counts: %(answer)s",
-        advice=error.translated(),
-        answer=error.earlier_answer,
-    )
 
 
 def _respond_saved(
@@ -392,60 +385,3 @@ def _next_url(candidate_request: AssessmentRequest, position: ItemPosition) -> s
     if number in order.part:
         return item_url(order.public_id, number)
     return overview_url(order.public_id)
-
-
-def _render_item_page(
-    candidate_request: AssessmentRequest,
-    position: ItemPosition,
-    *,
-    error: str = "",
-    submitted_fields: list[tuple[str, str]] | None = None,
-    is_kept: bool = False,
-) -> str:
-    order, item = candidate_request.order, position.item
-    value, typed = order.saved_answers.get(item.key), order.typed_texts.get(item.key)
-    saved_fields = [(ANSWER_FIELD, typed)] if typed else item.form_fields(value)
-    selected = MultiDict(saved_fields if submitted_fields is None else submitted_fields)
-    is_answered = bool(saved_fields) or value is not None
-    problem = item.find_problem(typed)
-    if problem and not error:
-        is_kept = True
-        error = _unread_text_advice(UnreadText(problem, item.format_typed(value, None)))
-    return render_template(
-        "candidate/assessment/item.html",
-        **template_context(candidate_request),
-        position=position,
-        answer_number=candidate_request.order.answer_number(position.item.key),
-        value=value,
-        is_answered=is_answered,
-        reading_ms=find_reading_ms(candidate_request, item, is_answered=is_answered),
-        shown_fields=name_shown_fields(saved_fields),
-        selected=selected,
-        selected_values=selected.getlist(ANSWER_FIELD),
-        error=error,
-        is_kept=is_kept,
-        reading=item.reading(typed) if not error else None,
-    )
-
-
-def _render_item_over_page(candidate_request: AssessmentRequest, position: ItemPosition) -> str:
-    context = template_context(candidate_request)
-    return render_template("candidate/assessment/item_over.html", **context, position=position)
-
-
-def _render_overview_page(
-    candidate_request: AssessmentRequest,
-    template: str = "candidate/assessment/overview.html",
-    *,
-    show_missing: bool = False,
-) -> str:
-    return render_template(
-        template,
-        **template_context(candidate_request),
-        positions=[
-            position
-            for position in list_item_positions(candidate_request.order.content)
-            if position.number in candidate_request.order.part
-        ],
-        show_missing=show_missing,
-    )
