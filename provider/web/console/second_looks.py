@@ -42,8 +42,8 @@ def save(task_id: str) -> Response:
             record_act(session, Action.SECOND_LOOK_ANSWERED, subject, after={"state": state})
     except (Invalid, Conflict) as error:
         return _render(task_id, str(error), 400 if isinstance(error, Invalid) else 409)
-    told = "The ATS gets the corrected result" if state == "changed" else "The marks stay"
-    flash(f"The request is answered. {told}.", "success")
+    outcome = "The ATS gets the corrected result" if state == "changed" else "The marks stay"
+    flash(f"The request is answered. {outcome}.", "success")
     return redirect(url_for("console.marking.listing"), 303)
 
 

@@ -21,7 +21,7 @@ SCORING_FIELDS = frozenset(
         *("accepted", "case_sensitive", "reversed", "trait", "rubric"),
     )
 )
-# What else a version may change in the scoring of a test.
+# The fields of a test that a version may change beside those of its items, with their labels.
 _TEST_FIELDS = {
     "grades": "cut scores",
     "summaries": "summaries",

@@ -1,4 +1,4 @@
-"""What the signals of an attempt come to, for people: none, some or many, and which.
+"""The summary of an attempt's signals for people: none, some or many, and which.
 
 The level is no score. docs/product-documents.md states the thresholds; change both together.
 """

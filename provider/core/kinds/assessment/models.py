@@ -224,7 +224,7 @@ class Assessment(MarkedTest):
         """
         if self.result is not None:
             self._keep_answers(self.result)
-        # Who reopens an order wants the candidate to go on, whatever the rule on retakes says.
+        # A reopened order lets the candidate go on, whatever the rule on retakes says.
         self.retake_allowed_at = now
         super().reopen(session, secret_box, actor, reason, now)
 

@@ -55,7 +55,7 @@ class Part:
 
 
 class Structure(NamedTuple):
-    """What a candidate is told about the parts before the start."""
+    """The facts about the parts that a candidate reads before the start."""
 
     has_parts: bool
     is_forward: bool

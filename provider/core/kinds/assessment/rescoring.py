@@ -54,7 +54,7 @@ class ChangedAttempt(NamedTuple):
 
 @dataclass(frozen=True)
 class Preview:
-    """What scoring again changes, among the newest attempts: `scored_count` of them."""
+    """The attempts that scoring again changes, among the newest ones: `scored_count` of them."""
 
     changed: tuple[ChangedAttempt, ...]
     scored_count: int

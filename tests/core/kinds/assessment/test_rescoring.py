@@ -1,4 +1,4 @@
-"""A wrong key: the attempts are found, previewed, scored again, published again and told."""
+"""A wrong key: the attempts are found, previewed, scored again, and published again."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -145,8 +145,8 @@ def test_rescoring_publishes_a_new_revision_and_tells_the_ats(
         result_id = order.results[1].id
         assert [event.type for event in order.events][-1] == "rescored"
         assert (order.events[-1].actor, order.events[-1].note) == (AUTHOR, REASON)
-    told = messages(services, order_ids[0], CALLBACK)
-    assert (len(told), told[-1]) == (2, {"status": "completed", "result": result_id})
+    callbacks = messages(services, order_ids[0], CALLBACK)
+    assert (len(callbacks), callbacks[-1]) == (2, {"status": "completed", "result": result_id})
     # The candidate has the receipt already.
     assert len(messages(services, order_ids[0], EMAIL)) == emails
 

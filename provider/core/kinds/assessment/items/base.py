@@ -1,4 +1,4 @@
-"""What every type of item shares: the class, its schema, and the reading of a form.
+"""The parts that every type of item shares: the class, its schema, and the reading of a form.
 
 A form sends the answer to an item in the field `answer`, with one or several values, or in fields
 whose names begin with `answer.`, with one value each.

@@ -1,4 +1,4 @@
-"""What the types of item share whose answers staff mark: the rubric, and no score of their own."""
+"""The parts of item types whose answers staff mark: the rubric, and no score of their own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the types of item with options share: the options, their order and their schema."""
+"""The parts of item types with options: the options, their order and their schema."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
