@@ -381,16 +381,14 @@ def test_autosave_saves_an_answer_given_before_the_script_runs(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start_test(page, live_server, public_id)
-    first_question = page.url
-    page.goto(first_question.replace("items/1", "items/2"))
-    held_scripts: list[Route] = []
-    page.route("**/candidate-autosave.js*", lambda route: held_scripts.append(route))
-    page.goto(first_question, wait_until="commit")
+    page.goto(factories.invitation_url(live_server.services, public_id))
+    autosave_script = "**/candidate-autosave.js*"
+    page.route(autosave_script, lambda route: None)  # Holds the request.
+    press(page, "Start the test")
+    page.wait_for_url("**/items/1", wait_until="commit")
     page.get_by_label("32").check()
     assert saved_answers(live_server, public_id) == {}
-    for route in held_scripts:
-        route.continue_()
+    page.unroute(autosave_script)  # Lets the held request go on, and one that comes only now.
     expect_save_state(page)
     assert saved_answers(live_server, public_id) == {"sum": "a"}
 
