@@ -98,7 +98,6 @@ def start() -> tuple[ContractFlask, Callable[[], None]]:
     On SQLite the dispatcher runs in this process. On PostgreSQL every commit defers a job for
     `provider worker`. The threads also stop when the main thread ends.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     os.umask(PRIVATE_UMASK)  # another server than ours may not have done it
     logging_config.configure()
     app = create_app()
@@ -110,7 +109,7 @@ def start() -> tuple[ContractFlask, Callable[[], None]]:
     stop_runner = (
         _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
     )
-    freeze_gc()
+    tune_interpreter()
 
     def stop() -> None:
         stop_heartbeat()
@@ -119,12 +118,14 @@ def start() -> tuple[ContractFlask, Callable[[], None]]:
     return app, stop
 
 
-def freeze_gc() -> None:
-    """Exclude all present objects from garbage collection: they live until the process ends.
+def tune_interpreter() -> None:
+    """Let threads take turns more often, and exclude all present objects from garbage collection.
 
-    A full collection over them would stop every request for 0.1 to 0.2 seconds. From now on the
-    thresholds are Python's own, which `provider.cli` has raised.
+    These objects live until the process ends. A full collection over them would stop every request
+    for 0.1 to 0.2 seconds. From now on the thresholds are Python's own, which `provider.cli` has
+    raised.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.set_threshold(700, 10, 10)
     gc.freeze()
 

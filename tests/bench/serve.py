@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from provider import logging_config
-from provider.app import create_app, freeze_gc
+from provider.app import create_app, tune_interpreter
 from provider.web.http_server import HttpServer
 
 REQUEST_TIMEOUT_SECONDS = 120.0
@@ -42,11 +42,9 @@ def create_flask_app() -> Flask:
 
 
 def create_provider_app() -> Flask:
-    """Return our app, with the server's logging and memory settings."""
+    """Return our app, with the server's logging."""
     logging_config.configure()
-    app = create_app()
-    freeze_gc()
-    return app
+    return create_app()
 
 
 APPS: dict[str, Callable[[], Any]] = {"bare": create_flask_app, "ours": create_provider_app}
@@ -55,5 +53,6 @@ if __name__ == "__main__":
     name, port = sys.argv[1:]
     with socket.create_server(("127.0.0.1", int(port))) as listener:
         server = HttpServer(APPS[name](), listener, REQUEST_TIMEOUT_SECONDS)
+        tune_interpreter()
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
         server.run()
