@@ -6,8 +6,12 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from provider.errors import Unavailable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MIN_CIPHERTEXT_BYTES = 4 + 12 + 16  # the key's id, the nonce and the tag
 
@@ -47,6 +51,7 @@ class SecretBox:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = {_key_id(key): key for key in keys}
         self._first_key_id = _key_id(keys[0])
+        self._ciphers: dict[bytes, AESGCM] = {}  # by key id
 
     def encrypt(self, text: str, row_name: str) -> bytes:
         """Encrypt with AES-256-GCM for the row `row_name`, like `accounts/ID/token`."""
@@ -57,22 +62,18 @@ class SecretBox:
         return self.decrypt_bytes(ciphertext, row_name).decode()
 
     def encrypt_bytes(self, data: bytes, row_name: str) -> bytes:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # late: slow to import
-
         nonce = secrets.token_bytes(12)
-        ciphertext = AESGCM(self._keys[self._first_key_id]).encrypt(nonce, data, row_name.encode())
+        ciphertext = self._cipher(self._first_key_id).encrypt(nonce, data, row_name.encode())
         return self._first_key_id + nonce + ciphertext
 
     def decrypt_bytes(self, ciphertext: bytes, row_name: str) -> bytes:
-        # Late: slow to import, and most commands decrypt nothing.
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.exceptions import InvalidTag  # late: see `_cipher`
 
         if len(ciphertext) < MIN_CIPHERTEXT_BYTES:
             raise Unavailable("An encrypted value is cut short: was the table edited?")
-        key = self._find_key(ciphertext[:4])
+        cipher = self._cipher(ciphertext[:4])
         try:
-            return AESGCM(key).decrypt(ciphertext[4:16], ciphertext[16:], row_name.encode())
+            return cipher.decrypt(ciphertext[4:16], ciphertext[16:], row_name.encode())
         except InvalidTag:
             raise Unavailable(
                 "An encrypted value does not belong to its row: was the table edited?"
@@ -103,6 +104,15 @@ class SecretBox:
     def derive_keys(self, purpose: str) -> list[bytes]:
         """Return a key for another purpose, like signing cookies, from each secret key in order."""
         return [self._hmac(key_id, b"", purpose) for key_id in self._keys]
+
+    def _cipher(self, key_id: bytes) -> "AESGCM":
+        """Return a key's cipher; Unavailable without the key. Threads may use it together."""
+        if key_id not in self._ciphers:
+            # Late: slow to import, and most commands encrypt and decrypt nothing.
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+            self._ciphers[key_id] = AESGCM(self._find_key(key_id))
+        return self._ciphers[key_id]
 
     def _find_key(self, key_id: bytes) -> bytes:
         if key_id not in self._keys:
