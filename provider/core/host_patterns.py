@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 # All other characters are refused, because URL parsers disagree on which of them end a host.
@@ -10,6 +11,11 @@ HOST_CHARACTERS = re.compile(r"[a-z0-9._:-]+")
 
 def is_allowed_host(host: str, patterns: Iterable[str]) -> bool:
     """Tell whether a host name or IP address matches one of the patterns."""
+    return _matches_any(host, tuple(patterns))
+
+
+@lru_cache(maxsize=4096)  # every callback asks, and most go to a few hosts
+def _matches_any(host: str, patterns: tuple[str, ...]) -> bool:
     host = host.rstrip(".").lower()
     return bool(HOST_CHARACTERS.fullmatch(host)) and any(
         _matches_pattern(host, pattern.rstrip(".").lower()) for pattern in patterns

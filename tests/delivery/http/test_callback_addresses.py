@@ -6,9 +6,12 @@ from ipaddress import ip_address
 from itertools import cycle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provider.ats import CallbackRequest
 from provider.delivery.channels.callback import send_callback
+from provider.delivery.http import addresses
 from provider.delivery.http.addresses import (
     AddressNotAllowed,
     Endpoint,
@@ -295,6 +298,17 @@ def test_parse_endpoint_of_ambiguous_url_returns_one_host(url: str, host: str) -
     endpoint, _ = parse_endpoint(url)
     assert endpoint.host == host
     assert endpoint.is_standard_https
+
+
+@given(st.from_regex(addresses.PLAIN_URL, fullmatch=True))
+def test_plain_url_is_parsed_as_any_other(url: str) -> None:
+    try:
+        expected = addresses._parse(url)
+    except AddressNotAllowed:
+        with pytest.raises(AddressNotAllowed):
+            parse_endpoint(url)
+    else:
+        assert parse_endpoint(url) == expected
 
 
 @pytest.mark.parametrize(
