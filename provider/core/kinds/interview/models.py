@@ -32,7 +32,7 @@ from provider.core.orders.evidence import (
     questions_answered_sentence,
 )
 from provider.core.orders.states import SUBMITTED
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
@@ -82,6 +82,12 @@ class Interview(TimedOrder):
         """The content of the version that was ordered, with the preferences of the order."""
         content: InterviewContent = self.version.parsed(InterviewTemplate.parse)
         return apply_preferences(content, self.preferences)[0] if self.preferences else content
+
+    @classmethod
+    def unused_preferences(
+        cls, version: ProductVersion, preferences: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        return apply_preferences(version.parsed(InterviewTemplate.parse), preferences)[1]
 
     @property
     def answer_places(self) -> frozenset[str]:

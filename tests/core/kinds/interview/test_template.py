@@ -7,12 +7,14 @@ from hypothesis import given, settings
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.document_check import check_content
-from provider.core.kinds.interview import content
+from provider.core.kinds.interview import Interview, content
 from provider.core.kinds.interview.content import OVERRIDES, InterviewContent
 from provider.core.kinds.interview.preferences import apply_preferences
 from provider.core.kinds.interview.question_media import Media, find_file_slots
 from provider.core.products.documents import Document, content_digest, parse_documents, to_yaml
 from provider.errors import Invalid
+from provider.services import Services
+from tests import factories
 from tests.interview_documents import generated_templates
 
 Json = dict[str, Any]
@@ -178,3 +180,20 @@ def test_preference_that_the_template_does_not_name_changes_nothing() -> None:
     changed, unused = apply_preferences(parsed, {"takes": 2, "think_seconds": 5})
     assert changed.questions[0].takes == 2
     assert (changed.questions[0].think_seconds, unused) == (30, ("think_seconds",))
+
+
+def test_order_with_preferences_follows_them_and_notes_the_others(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    document = template({}, preferences=["takes", "answer_seconds"])
+    product_id = factories.create_product(services, "interview", document, "talk", "Talk")
+    preferences = {"takes": "3", "answer_seconds": 5, "key": "value", "odd\nkey": 1}
+    public_id = factories.place_order(
+        services, account_id, product_id, "interview", preferences=preferences
+    )
+    with services.db.reading() as session:
+        order = Interview.find(session, public_id)
+        assert order.preferences == preferences
+        [question] = order.questions
+        assert (question.takes, question.answer_seconds) == (3, 120)
+        [placed] = order.events
+        assert placed.note == "Preferences without an effect: key, odd key, answer_seconds"
