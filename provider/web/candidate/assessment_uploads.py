@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flask import request
 
-from provider.core.kinds.assessment.answer_files import media_key
+from provider.core.kinds.answer_files import media_key
 from provider.core.kinds.assessment.file_answers import save_file
 from provider.core.kinds.assessment.items import FileAnswer, Item
 from provider.core.text_cleaning import clean_line
