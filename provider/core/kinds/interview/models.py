@@ -16,8 +16,9 @@ from provider.core.kinds.interview import content
 from provider.core.kinds.interview.answers import READY, SENT, Rating, Recording
 from provider.core.kinds.interview.content import InterviewContent
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
+from provider.core.kinds.interview.given_answers import GivenAnswer, answer_text
 from provider.core.kinds.interview.preferences import apply_preferences
-from provider.core.kinds.interview.questions import Question
+from provider.core.kinds.interview.questions import FILE, Question
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
 from provider.core.marking import WHOLE_ORDER, open_tasks, settle_whole_order
 from provider.core.orders import (
@@ -74,6 +75,9 @@ class Interview(TimedOrder):
 
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id
+    )
+    given_answers: Mapped[list[GivenAnswer]] = relationship(
+        back_populates="interview", order_by=GivenAnswer.id
     )
     ratings: Mapped[list[Rating]] = relationship(back_populates="interview", order_by=Rating.id)
 
@@ -133,6 +137,35 @@ class Interview(TimedOrder):
     def selected_recording(self, question: str) -> Recording | None:
         """Return the recording that counts as the answer to a question."""
         return next((take for take in self.recordings_for(question) if take.is_selected), None)
+
+    def given_value(self, question: str) -> Any:
+        """Return the text, the option or the file that answers a question; None without one."""
+        values = {answer.question: answer.value for answer in self.given_answers}
+        return values.get(question)
+
+    def is_answered(self, question: Question) -> bool:
+        """Whether a question has an answer that can be rated."""
+        if not question.is_recorded:
+            return self.given_value(question.key) is not None
+        take = self.selected_recording(question.key)
+        return take is not None and not take.is_broken
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether anything was answered, a broken recording included."""
+        return any(recording.is_selected for recording in self.recordings) or any(
+            answer.value is not None for answer in self.given_answers
+        )
+
+    def pause_left(self, now: datetime) -> timedelta:
+        """Return how much longer the candidate may pause.
+
+        A template that may be paused allows it until the deadline of the invitation.
+        """
+        left = super().pause_left(now)
+        if self.content.time_limit and self.content.may_be_paused:
+            return max(left, self.expires_at - now)
+        return left
 
     def replace_broken_answer(self, public_id: str) -> None:
         """Select the newest intact recording of the same question, if a broken one is selected."""
@@ -205,7 +238,7 @@ class Interview(TimedOrder):
 
     def select_recording(self, public_id: str, now: datetime) -> Recording:
         """Make a recording the answer to its question."""
-        self.require_running(now)
+        self.require_clock_running(now)
         recording = self.find_recording(public_id)
         self._select(recording)
         return recording
@@ -234,25 +267,25 @@ class Interview(TimedOrder):
         self.tell_candidate(session, COMPLETION, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Submit the recorded answers; expire an interview without any."""
-        if any(recording.is_selected for recording in self.recordings):
+        """Submit the answers; expire an interview without any."""
+        if self.has_answers:
             self.submit(session, now, actor="system")
         else:
             self.expire(session, now)
 
     def require_attempt(self) -> None:
         super().require_attempt()
-        if not any(recording.is_selected for recording in self.recordings):
+        if not self.has_answers:
             raise Conflict("Nothing has been recorded: cancel the order instead")
 
     def end_attempt(
         self, session: Session, secret_box: SecretBox, actor: str, now: datetime
     ) -> None:
-        """Submit the recorded answers, so that staff can rate them."""
+        """Submit the answers, so that staff can rate them."""
         self.submit(session, now, actor)
 
     def unanswered_questions(self) -> list[Question]:
-        """Return the questions without an intact recording that can still be recorded."""
+        """Return the questions without an answer, or with a broken one that can be replaced."""
         answered = {question.key for question in self.answered_questions()}
         return [
             question
@@ -296,12 +329,8 @@ class Interview(TimedOrder):
         return [question for question in self.answered_questions() if question.key not in ratings]
 
     def answered_questions(self) -> list[Question]:
-        """Return the questions whose selected recording is not broken."""
-        return [
-            question
-            for question in self.content.questions
-            if (take := self.selected_recording(question.key)) and not take.is_broken
-        ]
+        """Return the questions with an answer that can be rated."""
+        return [question for question in self.content.questions if self.is_answered(question)]
 
     def find_question(self, key: str) -> Question:
         for question in self.content.questions:
@@ -328,6 +357,7 @@ class Interview(TimedOrder):
                 questions_answered_fact(answered_count, len(questions)),
                 *late_answers_facts(
                     [self.late_seconds(take.created_at) for take in self.recordings]
+                    + [self.late_seconds(answer.saved_at) for answer in self.given_answers]
                 ),
             ),
             video_answers=tuple(
@@ -346,6 +376,8 @@ class Interview(TimedOrder):
 
     def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
         recording = self.selected_recording(question.key)
+        if self.given_value(question.key) is not None:
+            return self._given_answer(question, rating)
         if recording is None:
             return VideoAnswer(question.text_without_markup, gettext("No answer"))
         return VideoAnswer(
@@ -357,6 +389,16 @@ class Interview(TimedOrder):
             recording.poster_key if recording.state == READY else "",
             recording.is_broken,
             recording.is_deleted,
+        )
+
+    def _given_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
+        value = self.given_value(question.key)
+        return VideoAnswer(
+            question.text_without_markup,
+            self.content.scale.rating_text(rating.value) if rating else "",
+            rating.note if rating else "",
+            text=answer_text(question, value),
+            file_id=value["file"] if question.answer == FILE else "",
         )
 
     def ratings_by_question(self) -> dict[str, Rating]:
