@@ -23,8 +23,9 @@ from provider.storage.database import Base
 from provider.storage.file_types import detect_type
 from provider.storage.media import MediaStore
 
-FOLDER = "product-files"  # in media storage: FOLDER/SHA256
-KEY_PATTERN = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})")
+# In media storage: FOLDER/SHA256; of a video also FOLDER/SHA256-playable and -poster.jpg.
+FOLDER = "product-files"
+KEY_PATTERN = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})(?:-playable|-poster\.jpg)?")
 PICTURE, AUDIO, VIDEO = "picture", "audio", "video"
 _MEGABYTE = 1_000_000
 MAX_BYTES = {PICTURE: 2 * _MEGABYTE, AUDIO: 10 * _MEGABYTE, VIDEO: 100 * _MEGABYTE}
@@ -54,6 +55,12 @@ class ProductFile(Base):
     @property
     def media_key(self) -> str:
         return media_key(self.sha256)
+
+    @property
+    def shown_key(self) -> str:
+        """The media key of the file to show: of a video the copy that has an index."""
+        is_video = self.type in EXTENSIONS[VIDEO]
+        return playable_key(self.sha256) if is_video else self.media_key
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,16 @@ class FileName(StrictField[str]):
 def media_key(digest: str) -> str:
     """Return the media key of a file with this SHA-256."""
     return f"{FOLDER}/{digest}"
+
+
+def playable_key(digest: str) -> str:
+    """Return the media key of a video's copy that has an index."""
+    return f"{media_key(digest)}-playable"
+
+
+def poster_key(digest: str) -> str:
+    """Return the media key of a video's poster, a JPEG."""
+    return f"{media_key(digest)}-poster.jpg"
 
 
 def read_beside(folder: Path) -> Callable[[str], bytes]:

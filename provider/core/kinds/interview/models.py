@@ -87,6 +87,9 @@ class Interview(TimedOrder):
         content: InterviewContent = self.version.parsed(InterviewTemplate.parse)
         return apply_preferences(content, self.preferences)[0] if self.preferences else content
 
+    def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
+        return {"content": self.content}  # with the order's preferences
+
     @classmethod
     def unused_preferences(
         cls, version: ProductVersion, preferences: Mapping[str, Any]

@@ -29,7 +29,7 @@ def show_question(
 
     None where the time to think is not limited. Raises Conflict when the interview is not running.
     """
-    interview.require_running(now)
+    interview.require_clock_running(now)
     shown = _find(session, interview, question)
     if shown is None:
         shown = ShownQuestion(order_id=interview.id, question=question.key, shown_at=now)
