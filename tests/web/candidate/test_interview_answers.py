@@ -10,6 +10,8 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.answer_files import MAX_FILES
 from provider.core.kinds.interview import Interview
+from provider.core.orders import PDF as PDF_REPORT
+from provider.core.orders import REPORT, Link
 from provider.core.orders.given_time import to_milliseconds
 from provider.maintenance.erasure import delete_recordings
 from provider.maintenance.media_copy import list_media_references
@@ -17,6 +19,8 @@ from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
 from tests.web.candidate.test_pages import open_invitation, submit_form
+from tests.web.console_client import ConsoleClient
+from tests.web.report.test_pages import pdf_text
 
 QUESTIONS: list[dict[str, Any]] = [
     {"key": "letter", "text": "Write *two* words.", "answer": "text", "max_words": 2},
@@ -262,6 +266,47 @@ def test_texts_are_rated_reported_and_their_files_deleted(
         assert [bool(row.file_id) for row in answers] == [False, False, True]
         assert order.result
         assert order.result.score == 100
+        pages = {
+            place: Link.find_permanent(session, order, place) for place in (REPORT, PDF_REPORT)
+        }
+        tokens = {
+            place: link.get_token(services.secret_box) for place, link in pages.items() if link
+        }
+    file_id = answers[2].file_id
+    report = client.get(f"/r/{tokens[REPORT]}").text
+    assert "Two\nwords" in report
+    assert "Both" in report
+    assert f'href="/r/{tokens[REPORT]}/files/{file_id}"' in report
+    file = client.get(f"/r/{tokens[REPORT]}/files/{file_id}")
+    assert (file.data, file.headers["Content-Disposition"]) == (
+        PDF,
+        "attachment; filename=paper.pdf",
+    )
+    assert client.get(f"/r/{tokens[REPORT]}/files/other").status_code == 404
+    texts = pdf_text(client.get(f"/r/{tokens[PDF_REPORT]}/report.pdf").data)
+    for text in ("Two", "Both", "my paper.pdf (1 kB)", "5 of 5"):
+        assert text in texts
     now = services.now()
     assert delete_recordings(services.db, services.media, started, actor="sam", now=now) == 1
     assert list(services.media.list_files(folder="answer-files")) == []
+    assert client.get(f"/r/{tokens[REPORT]}/files/{file_id}").status_code == 410
+
+
+def test_staff_see_the_answers_after_the_submission(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    answer_all(client, started)
+    file_id = saved(services, started)["paper"]["file"]
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    page = f"/console/orders/{started}/interview"
+    assert "Two\nwords" not in console.get_text(page)
+    assert console.client.get(f"{page}/files/{file_id}").status_code == 409
+    with services.db.writing() as session:
+        Interview.find(session, started).submit(session, services.now())
+    text = console.get_text(page)
+    assert "Two\nwords</blockquote>" in text
+    assert "Both</blockquote>" in text
+    assert text.count("Save<span") == 3  # each answer can be rated
+    download = console.client.get(f"{page}/files/{file_id}")
+    assert (download.data, download.mimetype) == (PDF, "application/octet-stream")
+    assert "attachment" in download.headers["Content-Disposition"]
