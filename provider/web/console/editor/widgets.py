@@ -14,21 +14,40 @@ from marshmallow import Schema, fields
 from marshmallow import missing as MISSING  # noqa: N812 - as in its documentation
 from werkzeug.datastructures import MultiDict
 
+from provider.core.products.files import FileName
 from provider.core.products.schema_fields import (
     Choice,
     Flag,
     Integer,
     ListOf,
     Number,
+    PartChoice,
     SchemaChoice,
     StrictField,
     Text,
 )
+from provider.web.console.editor import table_rows
 
 # One line, several lines, a number, a check box, a menu of yes and no, a menu, check boxes, a line
-# for each value, the fields of a mapping, rows of fields, entries with pages of their own, and JSON
-# for everything else.
-LINE, TEXT, NUMBER, FLAG, YES_NO, CHOICE, CHOICES, LINES, GROUP, ROWS, PAGES, OTHER = (
+# for each value, a line for each row of a table, a file, the fields of a mapping, rows of fields,
+# rows of several kinds, entries with pages of their own, and JSON for everything else.
+(
+    LINE,
+    TEXT,
+    NUMBER,
+    FLAG,
+    YES_NO,
+    CHOICE,
+    CHOICES,
+    LINES,
+    TABLE,
+    FILE,
+    GROUP,
+    ROWS,
+    PARTS,
+    PAGES,
+    OTHER,
+) = (
     "line",
     "text",
     "number",
@@ -37,8 +56,11 @@ LINE, TEXT, NUMBER, FLAG, YES_NO, CHOICE, CHOICES, LINES, GROUP, ROWS, PAGES, OT
     "choice",
     "choices",
     "lines",
+    "table",
+    "file",
     "group",
     "rows",
+    "parts",
     "pages",
     "other",
 )
@@ -50,7 +72,7 @@ _YES, _NO = "true", "false"
 def choose_widget(field: fields.Field[Any], raw: Any, *, is_root: bool = False) -> str:
     """Return the widget of a field; OTHER where the document has a value of another type."""
     widget = _widget_of(field, is_root=is_root)
-    if raw is MISSING or raw is None or _fits(widget, raw):
+    if raw is MISSING or raw is None or _fits(widget, raw, field):
         return widget
     return OTHER
 
@@ -61,6 +83,8 @@ def inner_schema(field: fields.Field[Any], raw: Any) -> Schema | None:
         return field.schema if isinstance(field.schema, Schema) else None
     if isinstance(field, SchemaChoice) and isinstance(raw, dict):
         return field.schemas.get(raw.get("kind", ""))
+    if isinstance(field, PartChoice):
+        return field.schemas.get(field.find_kind(raw))
     return None
 
 
@@ -94,6 +118,8 @@ def show(widget: str, raw: Any, default: Any = MISSING) -> Any:
         return list(value or [])
     if widget == LINES:
         return "\n".join(map(_number_text, value or []))
+    if widget == TABLE:
+        return "\n".join(map(table_rows.format_row, value or []))
     if widget == YES_NO:
         return "" if value is None else _YES if value else _NO
     if widget == OTHER:
@@ -121,6 +147,8 @@ def read(
     text = _clean(form[name])
     if text == _clean(shown):
         return raw
+    if widget == TABLE:
+        return table_rows.parse(text, raw)
     return _parse(field, widget, text)
 
 
@@ -167,6 +195,8 @@ def _widget_of(field: fields.Field[Any], *, is_root: bool) -> str:
         return _widget_of_list(field.inner, is_root=is_root)
     if isinstance(field, fields.Nested):
         return GROUP
+    if isinstance(field, FileName):
+        return FILE
     return LINE if isinstance(field, StrictField) else OTHER
 
 
@@ -177,12 +207,16 @@ def _widget_of_list(inner: fields.Field[Any], *, is_root: bool) -> str:
         return PAGES
     if isinstance(inner, fields.Nested):
         return ROWS
+    if isinstance(inner, PartChoice):
+        return PARTS
+    if isinstance(inner, ListOf) and isinstance(inner.inner, StrictField):
+        return TABLE
     is_line = isinstance(inner, StrictField) and not getattr(inner, "multiline", False)
     return LINES if is_line else OTHER
 
 
-def _fits(widget: str, raw: Any) -> bool:
-    if widget in (LINE, TEXT, CHOICE):
+def _fits(widget: str, raw: Any, field: fields.Field[Any]) -> bool:
+    if widget in (LINE, TEXT, CHOICE, FILE):
         return isinstance(raw, str)
     if widget == NUMBER:
         return isinstance(raw, int | float | str) and not isinstance(raw, bool)
@@ -194,6 +228,10 @@ def _fits(widget: str, raw: Any) -> bool:
         return False
     if widget in (ROWS, PAGES):
         return all(isinstance(entry, dict) for entry in raw)
+    if widget == PARTS:
+        return all(getattr(field, "inner").find_kind(entry) for entry in raw)  # noqa: B009
+    if widget == TABLE:
+        return table_rows.is_table(raw)
     return all(isinstance(value, str) and value.strip() and "\n" not in value for value in raw)
 
 
