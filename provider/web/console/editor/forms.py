@@ -186,7 +186,7 @@ def _build_field(
         values["rows"] = list(_build_parts(schema_field, raw, errors, path))
         values["choices"] = _addable_parts(schema_field, len(values["rows"]))
     else:
-        values["value"] = widgets.show(widget, raw, default)
+        values["value"] = widgets.show(widget, raw, default, schema_field)
         values["choices"] = list(_choices(schema_field, widget, values["value"]))
     if widget == FILE:
         values["accept"] = ",".join(EXTENSIONS.get(name, ()))

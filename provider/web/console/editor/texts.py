@@ -115,7 +115,16 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "MarkingSchema.tolerance": ("Tolerance", "By how many points two marks may differ."),
     "second_look": ("Candidates may ask for a second look", ""),
     # Scales and norm groups
-    "ScaleSchema.items": ("Questions", "Their keys, as JSON."),
+    "ScaleSchema.items": (
+        "Questions",
+        "The key of a question on each line; with “reversed” after it, it counts the other way.",
+    ),
+    "NormGroupSchema.scales": (
+        "Norms of the scales",
+        "A line for each scale: its key, the mean and the standard deviation, such as "
+        "“order 14.2 3.1”. For a table: its key, the measure and the rows, such as "
+        "“order T 10=40 12=45”.",
+    ),
     "method": ("How the answers are combined", ""),
     "missing": ("Questions without an answer", ""),
     "n": ("Number of people", ""),
