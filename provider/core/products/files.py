@@ -90,6 +90,8 @@ class FileName(StrictField[str]):
     """The name of a file beside the document, or the file itself as a `data:` URI."""
 
     def _parse(self, value: Any) -> str:
+        if value == "":
+            raise ValidationError("should name a file; none is chosen yet")
         if isinstance(value, str) and (_NAME.fullmatch(value) or _DATA_URI.fullmatch(value)):
             return value
         raise ValidationError(
@@ -133,14 +135,26 @@ def store_files(
     """
     stored: dict[str, StoredProductFile] = {}
     for slot in slots:
-        content = _read_slot(slot, read)
-        content_type = _require_type(slot, content)
-        digest = sha256(content).hexdigest()
-        if slot.value.startswith("data:"):
-            slot.part[slot.field] = f"{digest[:16]}.{EXTENSIONS[slot.field][content_type]}"
-        media.put(media_key(digest), [content])
-        stored[slot.value] = StoredProductFile(slot.value, content_type, len(content), digest)
+        file = store_file(slot, read, media)
+        slot.part[slot.field] = file.name
+        stored[file.name] = file
     return tuple(stored.values())
+
+
+def store_file(
+    slot: FileSlot, read: Callable[[str], bytes], media: MediaStore
+) -> StoredProductFile:
+    """Store the file of a slot in media storage. A `data:` URI gets a name by its content.
+
+    Raises DocumentError and Unavailable, as `store_files` does.
+    """
+    content = _read_slot(slot, read)
+    content_type = _require_type(slot, content)
+    digest, name = sha256(content).hexdigest(), slot.value
+    if name.startswith("data:"):
+        name = f"{digest[:16]}.{EXTENSIONS[slot.field][content_type]}"
+    media.put(media_key(digest), [content])
+    return StoredProductFile(name, content_type, len(content), digest)
 
 
 def require_stored(slots: Iterable[FileSlot], files: Iterable[StoredProductFile]) -> None:
