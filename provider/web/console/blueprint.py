@@ -40,7 +40,16 @@ from provider.web.console import (
     sign_in,
     usage,
 )
-from provider.web.console.editor import creation, entry, outline, publishing, upload, versions
+from provider.web.console.editor import (
+    creation,
+    entry,
+    files,
+    outline,
+    publishing,
+    upload,
+    versions,
+    videos,
+)
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
@@ -76,7 +85,9 @@ for section in (
     entry,
     publishing,
     upload,
+    files,
     versions,
+    videos,
     accounts,
     account_creation,
     account_emails,

@@ -13,7 +13,7 @@ from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import authentication
+from provider.web.console import authentication, interview_files
 from provider.web.console.authentication import requires
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
@@ -21,6 +21,7 @@ from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import find_media_file
 
 routes = Blueprint("interviews", __name__, url_prefix="/orders/<order_id>/interview")
+routes.register_blueprint(interview_files.routes)
 
 MAX_NOTE_LENGTH = 2000  # characters
 MAX_SUMMARY_LENGTH = 5000  # characters

@@ -25,6 +25,10 @@ class VideoAnswer(NamedTuple):
     poster_key: str = ""
     is_broken: bool = False
     is_deleted: bool = False
+    # Of an answer that is no recording. `text` is the text, the option, or the name of the file;
+    # `file_id` is the public id of the AnswerFile.
+    text: str = ""
+    file_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class InterviewEvidence(Evidence):
                     "note": answer.note,
                     "is_broken": answer.is_broken,
                     "is_deleted": answer.is_deleted,
+                    "text": answer.text,
                     "length": "" if answer.seconds is None else format_duration(answer.seconds),
                     # The compiler must not read files, so the JSON has the bytes of the picture.
                     "poster": list(pictures.get(answer.poster_key, b"")),

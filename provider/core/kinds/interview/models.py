@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -14,8 +14,11 @@ from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds import grading
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.answers import READY, SENT, Rating, Recording
-from provider.core.kinds.interview.content import InterviewContent, Question
+from provider.core.kinds.interview.content import InterviewContent
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
+from provider.core.kinds.interview.given_answers import GivenAnswer, answer_text
+from provider.core.kinds.interview.preferences import apply_preferences
+from provider.core.kinds.interview.questions import FILE, Question
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
 from provider.core.marking import WHOLE_ORDER, open_tasks, settle_whole_order
 from provider.core.orders import (
@@ -30,7 +33,7 @@ from provider.core.orders.evidence import (
     questions_answered_sentence,
 )
 from provider.core.orders.states import SUBMITTED
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
@@ -73,31 +76,57 @@ class Interview(TimedOrder):
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id
     )
+    given_answers: Mapped[list[GivenAnswer]] = relationship(
+        back_populates="interview", order_by=GivenAnswer.id
+    )
     ratings: Mapped[list[Rating]] = relationship(back_populates="interview", order_by=Rating.id)
 
     @property
     def content(self) -> InterviewContent:
-        """The content of the version that was ordered."""
-        return self.version.parsed(InterviewTemplate.parse)
+        """The content of the version that was ordered, with the preferences of the order."""
+        content: InterviewContent = self.version.parsed(InterviewTemplate.parse)
+        return apply_preferences(content, self.preferences)[0] if self.preferences else content
+
+    def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
+        return {"content": self.content}  # with the order's preferences
+
+    @classmethod
+    def unused_preferences(
+        cls, version: ProductVersion, preferences: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        return apply_preferences(version.parsed(InterviewTemplate.parse), preferences)[1]
 
     @property
     def answer_places(self) -> frozenset[str]:
         return self.content.report.answers
 
     @property
+    def time_limit(self) -> timedelta | None:
+        limit = self.content.time_limit
+        return timedelta(minutes=limit) if limit else None
+
+    @property
     def usual_seconds(self) -> int:
-        return self.content.max_duration_seconds
+        content = self.content
+        return content.time_limit * 60 if content.time_limit else content.max_duration_seconds
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """The questions with the candidate's times to think and to answer."""
-        return tuple(
-            replace(
-                question,
-                think_seconds=self.with_extra_time(question.think_seconds),
-                answer_seconds=self.with_extra_time(question.answer_seconds),
-            )
-            for question in self.content.questions
+        return tuple(self._with_own_times(question) for question in self.content.questions)
+
+    @property
+    def practice(self) -> Question | None:
+        """The question for practice with the candidate's times."""
+        question = self.content.practice
+        return self._with_own_times(question) if question else None
+
+    def _with_own_times(self, question: Question) -> Question:
+        think_seconds = question.think_seconds
+        return replace(
+            question,
+            think_seconds=None if think_seconds is None else self.with_extra_time(think_seconds),
+            answer_seconds=self.with_extra_time(question.answer_seconds),
         )
 
     def require_open(self, given_at: datetime) -> None:
@@ -111,6 +140,35 @@ class Interview(TimedOrder):
     def selected_recording(self, question: str) -> Recording | None:
         """Return the recording that counts as the answer to a question."""
         return next((take for take in self.recordings_for(question) if take.is_selected), None)
+
+    def given_value(self, question: str) -> Any:
+        """Return the text, the option or the file that answers a question; None without one."""
+        values = {answer.question: answer.value for answer in self.given_answers}
+        return values.get(question)
+
+    def is_answered(self, question: Question) -> bool:
+        """Whether a question has an answer that can be rated."""
+        if not question.is_recorded:
+            return self.given_value(question.key) is not None
+        take = self.selected_recording(question.key)
+        return take is not None and not take.is_broken
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether anything was answered, a broken recording included."""
+        return any(recording.is_selected for recording in self.recordings) or any(
+            answer.value is not None for answer in self.given_answers
+        )
+
+    def pause_left(self, now: datetime) -> timedelta:
+        """Return how much longer the candidate may pause.
+
+        A template that may be paused allows it until the deadline of the invitation.
+        """
+        left = super().pause_left(now)
+        if self.content.time_limit and self.content.may_be_paused:
+            return max(left, self.expires_at - now)
+        return left
 
     def replace_broken_answer(self, public_id: str) -> None:
         """Select the newest intact recording of the same question, if a broken one is selected."""
@@ -183,7 +241,7 @@ class Interview(TimedOrder):
 
     def select_recording(self, public_id: str, now: datetime) -> Recording:
         """Make a recording the answer to its question."""
-        self.require_running(now)
+        self.require_clock_running(now)
         recording = self.find_recording(public_id)
         self._select(recording)
         return recording
@@ -212,25 +270,25 @@ class Interview(TimedOrder):
         self.tell_candidate(session, COMPLETION, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Submit the recorded answers; expire an interview without any."""
-        if any(recording.is_selected for recording in self.recordings):
+        """Submit the answers; expire an interview without any."""
+        if self.has_answers:
             self.submit(session, now, actor="system")
         else:
             self.expire(session, now)
 
     def require_attempt(self) -> None:
         super().require_attempt()
-        if not any(recording.is_selected for recording in self.recordings):
+        if not self.has_answers:
             raise Conflict("Nothing has been recorded: cancel the order instead")
 
     def end_attempt(
         self, session: Session, secret_box: SecretBox, actor: str, now: datetime
     ) -> None:
-        """Submit the recorded answers, so that staff can rate them."""
+        """Submit the answers, so that staff can rate them."""
         self.submit(session, now, actor)
 
     def unanswered_questions(self) -> list[Question]:
-        """Return the questions without an intact recording that can still be recorded."""
+        """Return the questions without an answer, or with a broken one that can be replaced."""
         answered = {question.key for question in self.answered_questions()}
         return [
             question
@@ -274,12 +332,8 @@ class Interview(TimedOrder):
         return [question for question in self.answered_questions() if question.key not in ratings]
 
     def answered_questions(self) -> list[Question]:
-        """Return the questions whose selected recording is not broken."""
-        return [
-            question
-            for question in self.content.questions
-            if (take := self.selected_recording(question.key)) and not take.is_broken
-        ]
+        """Return the questions with an answer that can be rated."""
+        return [question for question in self.content.questions if self.is_answered(question)]
 
     def find_question(self, key: str) -> Question:
         for question in self.content.questions:
@@ -306,6 +360,7 @@ class Interview(TimedOrder):
                 questions_answered_fact(answered_count, len(questions)),
                 *late_answers_facts(
                     [self.late_seconds(take.created_at) for take in self.recordings]
+                    + [self.late_seconds(answer.saved_at) for answer in self.given_answers]
                 ),
             ),
             video_answers=tuple(
@@ -324,6 +379,8 @@ class Interview(TimedOrder):
 
     def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
         recording = self.selected_recording(question.key)
+        if self.given_value(question.key) is not None:
+            return self._given_answer(question, rating)
         if recording is None:
             return VideoAnswer(question.text_without_markup, gettext("No answer"))
         return VideoAnswer(
@@ -335,6 +392,16 @@ class Interview(TimedOrder):
             recording.poster_key if recording.state == READY else "",
             recording.is_broken,
             recording.is_deleted,
+        )
+
+    def _given_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
+        value = self.given_value(question.key)
+        return VideoAnswer(
+            question.text_without_markup,
+            self.content.scale.rating_text(rating.value) if rating else "",
+            rating.note if rating else "",
+            text=answer_text(question, value),
+            file_id=value["file"] if question.answer == FILE else "",
         )
 
     def ratings_by_question(self) -> dict[str, Rating]:

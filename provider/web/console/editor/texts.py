@@ -71,7 +71,18 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "gaps": ("Gaps", "A gap takes a text, or one of several options."),
     "GapSchema.key": ("Key", "The text has it as {{key}}."),
     "GapSchema.options": ("Options to choose from", "Leave them empty for a typed text."),
-    "stimulus": ("What the question is about", "Texts, tables, pictures and sounds, as JSON."),
+    "stimulus": ("What the question is about", "Shown above the question, in this order."),
+    "picture": ("File", "JPEG, PNG or WebP, at most 2 MB."),
+    "alt": ("What the picture shows", "Candidates who cannot see it hear these words."),
+    "audio": ("File", "MP3, M4A, Ogg or WAV, at most 2 MB."),
+    "transcript": ("What is said", f"For candidates who cannot hear it. {MARKDOWN}"),
+    "table": (
+        "Table",
+        "A line for each row, with | between the cells: Year | Sales. Rows that you copy from a "
+        "spreadsheet are read as well.",
+    ),
+    "header": ("The first row names the columns", ""),
+    "caption": ("Caption", ""),
     "tags": ("Tags", "One on each line. A section can draw its questions by them."),
     "time_limit_seconds": ("Time limit in seconds", "Only where candidates cannot go back."),
     "max_characters": ("Most characters", ""),
@@ -104,7 +115,16 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "MarkingSchema.tolerance": ("Tolerance", "By how many points two marks may differ."),
     "second_look": ("Candidates may ask for a second look", ""),
     # Scales and norm groups
-    "ScaleSchema.items": ("Questions", "Their keys, as JSON."),
+    "ScaleSchema.items": (
+        "Questions",
+        "The key of a question on each line; with “reversed” after it, it counts the other way.",
+    ),
+    "NormGroupSchema.scales": (
+        "Norms of the scales",
+        "A line for each scale: its key, the mean and the standard deviation, such as "
+        "“order 14.2 3.1”. For a table: its key, the measure and the rows, such as "
+        "“order T 10=40 12=45”.",
+    ),
     "method": ("How the answers are combined", ""),
     "missing": ("Questions without an answer", ""),
     "n": ("Number of people", ""),
@@ -112,9 +132,41 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "measures": ("What is shown", ""),
     # Interviews
     "QuestionSchema.text": ("Question", MARKDOWN),
-    "think_seconds": ("Seconds to think", "0 to 600."),
-    "answer_seconds": ("Seconds to answer", "10 to 1800."),
-    "takes": ("Recordings", "How often a candidate may record the answer, 1 to 10."),
+    "InterviewSchema.time_limit": (
+        "Time limit in minutes",
+        "From the start to the end, 1 to 1440. Empty: open until the deadline of the invitation.",
+    ),
+    "may_be_paused": ("Candidates may pause the time between two questions", ""),
+    "preferences": ("What an order may override", "By the preferences that an ATS sends with it."),
+    "introduction": ("Introduction", "Shown after the camera check, before the first question."),
+    "closing": ("Closing", "Shown after the interview is submitted."),
+    "MessageSchema.text": ("Text", MARKDOWN),
+    "InterviewSchema.practice": (
+        "Question for practice",
+        "Nobody else sees the answer: it stays in the candidate's browser.",
+    ),
+    "PracticeSchema.text": ("Question", MARKDOWN),
+    "QuestionSchema.answer": ("How candidates answer", ""),
+    "PracticeSchema.answer": ("How candidates answer", ""),
+    "media": ("Video or picture", "Shown with the text. Choose one of them."),
+    "video": ("Your own video", "MP4 or WebM, at most 100 MB, with picture and sound."),
+    "MediaSchema.transcript": ("What is said in the video", MARKDOWN),
+    "MediaSchema.picture": ("Picture", "JPEG, PNG or WebP."),
+    "MediaSchema.alt": ("What the picture shows", "For candidates who do not see it."),
+    "think_seconds": (
+        "Seconds to think",
+        "0 to 600, before a recording starts; your video plays in this time. Empty: not limited.",
+    ),
+    "answer_seconds": ("Longest recording in seconds", "10 to 1800. For video and audio."),
+    "takes": (
+        "Recordings",
+        "How often a candidate may record the answer, 1 to 10. For video and audio.",
+    ),
+    "QuestionSchema.max_characters": ("Most characters", "For a text."),
+    "QuestionSchema.max_words": ("Most words", "For a text. Empty: any number of words."),
+    "QuestionSchema.types": ("Types of file", "For a file."),
+    "QuestionSchema.max_megabytes": ("Largest size in MB", "For a file: 1 or 2."),
+    "QuestionSchema.options": ("Options", "For a choice: one on each line, 2 to 20."),
     "scale": ("Scale of the ratings", ""),
     "min": ("Lowest rating", ""),
     "max": ("Highest rating", ""),
@@ -131,10 +183,23 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
 CHOICE_TEXTS: Mapping[str, str] = {
     "report": "On the page of the report",
     "pdf": "In the PDF",
+    "answer.video": "By video",
+    "answer.audio": "By audio, without a picture",
+    "answer.text": "By a text",
+    "answer.file": "By a file",
+    "answer.choice": "By a choice of one option",
+    "preferences.think_seconds": "The seconds to think",
+    "preferences.answer_seconds": "The longest recording",
+    "preferences.takes": "The number of recordings",
+    "preferences.time_limit": "The time limit",
+    "preferences.may_be_paused": "Whether the time may be paused",
+    "preferences.practice": "That there is no question for practice",
     "types.pdf": "PDF",
     "types.picture": "Pictures: JPEG, PNG or WebP",
     "shared": "On the page of a shared link",
 }
+# What a part of a stimulus is, by the field that it is known by.
+PART_TEXTS: Mapping[str, str] = {"audio": "Sound"}
 # The entries of the lists that have pages of their own.
 ENTRY_NOUNS: Mapping[str, str] = {"items": "question"}
 ITEM_TEXTS: Mapping[str, str] = {
@@ -162,6 +227,13 @@ def field_texts(schema: Schema, name: str) -> tuple[str, str]:
     return FIELD_TEXTS.get(name) or (words(name), "")
 
 
+def field_label(schema: Schema | None, name: str) -> str:
+    """Return the label of a field, by its name alone where its schema is not known."""
+    if schema:
+        return field_texts(schema, name)[0]
+    return FIELD_TEXTS[name][0] if name in FIELD_TEXTS else words(name)
+
+
 def words(name: str) -> str:
     """Return the words of a name: `think_seconds` is “Think seconds”."""
     return name.replace("_", " ").capitalize()
@@ -175,6 +247,11 @@ def choice_text(choice: str, field_name: str = "") -> str:
 def item_text(kind: str) -> str:
     """Return what a type of item is called."""
     return ITEM_TEXTS.get(kind) or words(kind)
+
+
+def part_text(kind: str) -> str:
+    """Return what a part of a list of several kinds is called."""
+    return PART_TEXTS.get(kind) or words(kind)
 
 
 def entry_noun(list_name: str) -> str:
