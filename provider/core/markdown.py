@@ -10,7 +10,7 @@ that is not on a short list. Headings start at level three, because the page use
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from provider.core import formulas
 
@@ -50,11 +50,15 @@ def render_markdown(source: str) -> "Markup":
 
     An image becomes its description. A formula that cannot be read is shown as it was written.
     """
+    return _clean(_parser().render(source))
+
+
+def _clean(html: str) -> "Markup":
     import nh3
     from markupsafe import Markup
 
     cleaned = nh3.clean(
-        _parser().render(source),
+        html,
         tags=_BLOCK_ELEMENTS | _INLINE_ELEMENTS | _TABLE_ELEMENTS | formulas.ELEMENTS,
         attributes={"a": {"href", "title"}, "ol": {"start"}, **formulas.ATTRIBUTES},
         allowed_classes=_CLASSES,
@@ -76,6 +80,54 @@ def literal_html(text: str) -> "Markup":
     from markupsafe import Markup
 
     return Markup('<p class="literal">{}</p>').format(text)
+
+
+class TextPart(NamedTuple):
+    """A piece of plain text, or a formula; `text` is the LaTeX of a formula."""
+
+    text: str
+    is_formula: bool = False
+    is_block: bool = False
+
+    @property
+    def html(self) -> "Markup | str":
+        """The piece for a page. A formula that cannot be read is its LaTeX."""
+        if not self.is_formula:
+            return self.text
+        try:
+            mathml = formulas.formula_to_mathml(self.text, is_block=self.is_block)
+        except ValueError:
+            return self.text
+        return _clean(mathml)
+
+
+class _Formula(str):
+    """The LaTeX of a formula among the pieces of a text."""
+
+    is_block = False
+
+
+class _BlockFormula(_Formula):
+    is_block = True
+
+
+def markdown_to_parts(source: str) -> tuple[TextPart, ...]:
+    """Return Markdown as plain text and the formulas in it; empty for a text without a formula."""
+    if "$" not in source:
+        return ()
+    parts: list[TextPart] = []
+    for piece in _text_pieces(_parser().parse(source)):
+        if isinstance(piece, _Formula):
+            parts.append(TextPart(str(piece), is_formula=True, is_block=piece.is_block))
+        elif parts and not parts[-1].is_formula:
+            parts[-1] = TextPart(parts[-1].text + piece)
+        else:
+            parts.append(TextPart(piece))
+    if not any(part.is_formula for part in parts):
+        return ()
+    if not parts[-1].is_formula:
+        parts[-1] = TextPart(parts[-1].text.rstrip())
+    return tuple(part for part in parts if part.text)
 
 
 def markdown_to_text(source: str) -> str:
@@ -134,7 +186,8 @@ def _text_pieces(tokens: "Sequence[Token]") -> Iterator[str]:
         elif token.type in ("fence", "code_block"):
             yield token.content + "\n"
         elif token.type == "math_block":
-            yield token.content.strip() + "\n\n"
+            yield _BlockFormula(token.content.strip())
+            yield "\n\n"
         elif token.type.endswith("list_close") and token.level == 0:
             yield "\n"
         elif token.nesting == -1:
@@ -148,6 +201,8 @@ def _inline_text(tokens: "Sequence[Token]") -> Iterator[str]:
             url = str(token.attrs["href"])
         elif token.type == "link_close":
             yield f" ({url})"
+        elif token.type == "math_inline":
+            yield _Formula(token.content)
         else:
             yield _BREAKS.get(token.type, token.content)
 

@@ -5,21 +5,21 @@
 """
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from functools import cache
 from pathlib import Path
-from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 import typst
 
+from provider.core import typst_compiler
 from provider.core.kinds import KINDS
 from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
 from provider.core.orders import Bar
 from provider.core.report import Report
+from provider.core.typst_compiler import compile_pdf
 from provider.texts import current_language, gettext
 from provider.texts.direction import language_direction
 from provider.texts.typst import find_typst_texts
@@ -34,7 +34,6 @@ FONTS = ("Noto Sans", "Noto Sans Arabic", "Liberation Sans", "DejaVu Sans", "Lib
 # The two values that `report.typ` of a kind defines.
 NO_SECTIONS = b"#let first-sections = none\n#let last-sections = none\n"
 MAX_FOOTER_PART_LENGTH = 50  # characters of the candidate's name and of the title
-PdfStandard = Literal["ua-1"]
 
 
 def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> bytes:
@@ -44,15 +43,15 @@ def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> b
     """
     source, inputs = _load_source(report.kind), {"report": _report_json(report, pictures)}
     try:
-        return _compile(source, inputs, "ua-1")
+        return compile_pdf(source, inputs, "ua-1")
     except typst.TypstError as error:
         # PDF/UA forbids a character that no font has. Without the standard, typst draws a box.
         log.warning("report_without_standard", reference=report.reference, reason=error.message)
     try:
-        return _compile(source, inputs, None)
+        return compile_pdf(source, inputs, None)
     except typst.TypstError as error:
         log.warning("report_without_posters", reference=report.reference, reason=error.message)
-        return _compile(source, {"report": _report_json(report, NO_PICTURES)}, None)
+        return compile_pdf(source, {"report": _report_json(report, NO_PICTURES)}, None)
 
 
 def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
@@ -98,26 +97,11 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     yield "facts", report.facts
     yield "dates", [(label, format_datetime(at, report.timezone)) for label, at in report.dates]
     yield "accent", report.accent
-    yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
+    yield "fonts", [name for name in FONTS if name in typst_compiler.load_fonts().families()]
 
 
 def _bar_fields(bar: Bar) -> dict[str, Any]:
     return bar._asdict() | {"value": format_percent(bar.percent)}
-
-
-# The compiler caches parsed and shaped text, which makes later reports faster. It is not
-# thread-safe.
-_compile_lock = Lock()
-
-
-def _compile(source: bytes, inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
-    with _compile_lock:
-        pdf = _create_compiler().compile(
-            input=source, format="pdf", sys_inputs=inputs, pdf_standards=standard
-        )
-    if not isinstance(pdf, bytes):
-        raise TypeError("typst returned no PDF: install the version in requirements.lock")
-    return pdf
 
 
 @cache
@@ -131,16 +115,3 @@ def _load_source(kind: str) -> bytes:
 def _list_messages(kind: str) -> list[str]:
     """Return the ids of the texts in the source."""
     return [message for _, message in find_typst_texts(_load_source(kind).decode())]
-
-
-@cache
-def _load_fonts() -> typst.Fonts:
-    return typst.Fonts()
-
-
-@cache
-def _create_compiler() -> typst.Compiler:
-    # Typst can read the files below its root. The root is a folder that no longer exists, so that
-    # text of a report cannot read a file.
-    with tempfile.TemporaryDirectory(prefix="provider-report-") as folder:
-        return typst.Compiler(root=folder, font_paths=_load_fonts())

@@ -14,7 +14,7 @@ from flask import Flask, render_template
 from pypdf import PdfReader
 from structlog.testing import capture_logs
 
-from provider.core import report_pdf
+from provider.core import typst_compiler
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.check.evidence import CheckEvidence, ReportedFinding
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
@@ -267,10 +267,10 @@ def test_render_pdf_ordinary_report_logs_nothing() -> None:
 def typst_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a PDF have the fonts of typst only, as on a machine without fonts."""
     fonts = typst.Fonts(include_system_fonts=False)
-    monkeypatch.setattr(report_pdf, "_load_fonts", lambda: fonts)
-    report_pdf._create_compiler.cache_clear()
+    monkeypatch.setattr(typst_compiler, "load_fonts", lambda: fonts)
+    typst_compiler._create_compiler.cache_clear()
     yield
-    report_pdf._create_compiler.cache_clear()
+    typst_compiler._create_compiler.cache_clear()
 
 
 @pytest.mark.usefixtures("typst_fonts")

@@ -5,9 +5,13 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
+from playwright.sync_api import Page
 
 from provider.web.bootstrap_subset import keep_used_rules
+from tests import factories
+from tests.conftest import LiveServer
 from tests.web.accessibility import bootstrap_css, left_out_classes
+from tests.web.candidate.test_assessment_browser import start_test
 
 THEME = "/static/theme.css"
 
@@ -82,3 +86,41 @@ def test_subset_keeps_rules_by_each_of_their_selectors() -> None:
         '/*! banner */@charset "UTF-8";a{x:1}.btn{x:2}.btn:not(.navbar):hover{x:4}'
         "@media (min-width:1px){.btn{x:6}}@keyframes k{0%{x:8}to{x:9}}"
     )
+
+
+def test_font_of_formulas_comes_from_its_package_under_its_hash(client: FlaskClient) -> None:
+    css = client.get(THEME).text
+    match = re.search(r'url\("(fonts/STIXTwoMath-Regular.ttf\?v=[0-9a-f]{16})"\)', css)
+    assert match
+    font = client.get(f"/static/{match[1]}")
+    assert font.data.startswith(b"\0\1\0\0")
+    assert font.mimetype == "font/ttf"
+    assert font.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    compressed = client.get(f"/static/{match[1]}", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(compressed.data) == font.data
+
+
+def test_font_is_loaded_only_by_a_page_with_a_formula(page: Page, live_server: LiveServer) -> None:
+    item = {"kind": "true_false", "answer": True}
+    items = [
+        item | {"key": "plain", "prompt": "Is 2 a prime?"},
+        item | {"key": "formula", "prompt": r"Is $\sqrt{\frac{1}{4}}$ one half?"},
+    ]
+    sections = [{"key": "one", "title": "One", "items": items}]
+    services = live_server.services
+    product_id = factories.create_test(services, sections=sections)
+    account_id, _ = factories.create_account(services)
+    order_id = factories.place_order(services, account_id, product_id)
+    fonts: list[str] = []
+    page.on(
+        "response", lambda response: fonts.append(response.url) if ".ttf" in response.url else None
+    )
+    start_test(page, live_server, order_id)
+    page.evaluate("document.fonts.ready.then(() => true)")
+    assert fonts == []
+    page.goto(f"{live_server.url}/c/o/{order_id}/items/2")
+    assert page.evaluate(
+        "document.fonts.ready.then(() => document.fonts.check('1em \"STIX Two Math\"'))"
+    )
+    [font] = fonts
+    assert "?v=" in font

@@ -1,6 +1,8 @@
 // The options of an ordering question: the buttons move them without a new page. Without scripts the
 // same buttons send the form, and the server moves the option.
 
+import { setUpListDragging } from "./candidate-dragging.js";
+
 /** Let the buttons of a list in `form` move its options. Each move is a change of the form. */
 export function setUpOrdering(form) {
   const list = form.querySelector("[data-ordering]");
@@ -40,6 +42,10 @@ export function setUpOrdering(form) {
     event.preventDefault();
     const [direction] = button.value.split(" ");
     if (direction !== "keep") move(button.closest("li"), direction);
+    writePlaces();
+  });
+  setUpListDragging(list, (option) => {
+    announce(option);
     writePlaces();
   });
   // Another answer was written into the fields.

@@ -2,6 +2,7 @@
 // Without scripts the same forms are posted, and the server decides when the time is over.
 
 import { sendChosenFile } from "./candidate-file.js";
+import { setUpMatching } from "./candidate-dragging.js";
 import { setUpOrdering } from "./candidate-ordering.js";
 import { setUpReading } from "./candidate-reading.js";
 import { watchDevices } from "./candidate-device.js";
@@ -22,6 +23,7 @@ if (fileForm) sendChosenFile(fileForm);
 if (attempt) {
   const timer = startTimer(attempt);
   if (form) setUpOrdering(form);
+  if (form) setUpMatching(form);
   const autosave = form && startAutosave(form, timer);
   startSignals(attempt, form, timer);
   const { endUrl } = attempt.dataset;

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests import factories
 from tests.conftest import LiveServer
@@ -112,3 +112,94 @@ def test_item_pages_are_accessible(live_server: LiveServer, page: Page, public_i
         page.set_viewport_size({"width": 320, "height": 640})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), kind
     assert checker.problems == []
+
+
+def drag(page: Page, start: Locator, end: Locator, *, release: bool = True) -> None:
+    """Drag from the middle of an element to the middle of another one with the mouse."""
+    start.scroll_into_view_if_needed()
+    for index, element in enumerate((start, end)):
+        box = element.bounding_box()
+        assert box
+        # The last step goes a little beyond the middle of the entry that makes room.
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + 4, steps=6)
+        if index == 0:
+            page.mouse.down()
+    if release:
+        page.mouse.up()
+
+
+def list_order(page: Page) -> list[str]:
+    names = page.locator("[data-ordering] input").evaluate_all("e => e.map((i) => i.name)")
+    return [name.removeprefix("answer.") for name in names]
+
+
+def test_options_are_dragged_into_another_order(
+    live_server: LiveServer, page: Page, public_id: str
+) -> None:
+    start_test(page, live_server, public_id)
+    open_item(page, live_server, public_id, "ordering")
+    before = list_order(page)
+    handles, entries = page.locator(".drag-handle"), page.locator("[data-ordering] > li")
+    drag(page, handles.nth(0), entries.nth(2))
+    expect_save_state(page)
+    moved = [before[1], before[2], before[0], before[3]]
+    assert list_order(page) == moved
+    assert saved_answers(live_server, public_id)["complaint"] == moved
+    expect(page.locator("[data-ordering-announce]")).to_contain_text("Place 3 of 4")
+    # Escape puts the option back, and nothing is saved.
+    drag(page, handles.nth(0), entries.nth(3), release=False)
+    assert list_order(page) != moved
+    page.keyboard.press("Escape")
+    assert list_order(page) == moved
+    page.mouse.up()
+    assert saved_answers(live_server, public_id)["complaint"] == moved
+    page.reload()
+    assert list_order(page) == moved
+
+
+def test_option_is_dragged_on_a_touch_screen(
+    live_server: LiveServer, browser: Browser, public_id: str
+) -> None:
+    with browser.new_context(has_touch=True, viewport={"width": 320, "height": 640}) as context:
+        page = context.new_page()
+        start_test(page, live_server, public_id)
+        open_item(page, live_server, public_id, "ordering")
+        before = list_order(page)
+        # Near an edge of the screen, dragging scrolls the page.
+        page.locator("[data-ordering]").evaluate("e => e.scrollIntoView({block: 'center'})")
+        boxes = [page.locator(".drag-handle").nth(index).bounding_box() for index in (0, 1)]
+        assert boxes[0]
+        assert boxes[1]
+        x, y = boxes[0]["x"] + 8, boxes[0]["y"] + 10
+        session = context.new_cdp_session(page)
+        for kind, down in (
+            ("touchStart", 0.0),
+            *(("touchMove", (boxes[1]["y"] - boxes[0]["y"]) * step / 5) for step in range(1, 7)),
+        ):
+            session.send(
+                "Input.dispatchTouchEvent",
+                {"type": kind, "touchPoints": [{"x": x, "y": y + down}]},
+            )
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        expect_save_state(page)
+        assert list_order(page) == [before[1], before[0], *before[2:]]
+
+
+def test_right_sides_are_dragged_to_their_lines(
+    live_server: LiveServer, page: Page, public_id: str
+) -> None:
+    start_test(page, live_server, public_id)
+    open_item(page, live_server, public_id, "matching")
+    chip = page.locator("[data-side]", has_text="Yen")
+    drag(page, chip, page.locator(".matching-pair", has_text="Japan"))
+    expect_save_state(page)
+    expect(page.get_by_label("Japan")).to_have_value("japan")
+    expect(chip).to_have_class("is-used")
+    assert saved_answers(live_server, public_id)["currencies"] == {"japan": "japan"}
+    # Beside the lines nothing is chosen.
+    drag(page, page.locator("[data-side]", has_text="Rupee"), page.locator(".strip h1"))
+    expect(page.get_by_label("India")).to_have_value("")
+    expect(page.locator(".is-flying")).to_have_count(0)
+    # A click without a way is no dragging.
+    page.locator("[data-side]", has_text="Krone").click()
+    expect(page.get_by_label("Japan")).to_have_value("japan")

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, Self
 from provider.core.kinds.assessment.integrity_summary import IntegritySummary
 from provider.core.kinds.assessment.scale_profile import ScaleProfile
 from provider.core.labels import label_for, tone
+from provider.core.markdown import TextPart
 from provider.core.orders import SHARED, Evidence
+from provider.core.typst_formulas import formula_to_typst
 
 
 class EvidenceItem(NamedTuple):
@@ -16,6 +18,7 @@ class EvidenceItem(NamedTuple):
 
     `mark` is a value of `scoring.MARKS`; empty for an answer that is neither right nor wrong.
     `file_id` is the public id of an AnswerFile; empty for an answer that is no file.
+    `prompt_parts` are the prompt in pieces; empty for a prompt without formulas.
     """
 
     section: str
@@ -24,6 +27,7 @@ class EvidenceItem(NamedTuple):
     points: str
     mark: str = ""
     file_id: str = ""
+    prompt_parts: tuple[TextPart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,13 @@ class AssessmentEvidence(Evidence):
 
 
 def _item_fields(item: EvidenceItem) -> dict[str, Any]:
-    return item._asdict() | {"mark": [label_for("mark", item.mark), tone(item.mark)]}
+    return item._asdict() | {
+        "mark": [label_for("mark", item.mark), tone(item.mark)],
+        "prompt_parts": [
+            part._asdict() | {"code": formula_to_typst(part.text) if part.is_formula else ""}
+            for part in item.prompt_parts
+        ],
+    }
 
 
 def _profile_fields(profile: ScaleProfile) -> dict[str, Any]:

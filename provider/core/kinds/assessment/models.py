@@ -209,6 +209,7 @@ class Assessment(MarkedTest):
                     item.points_text,
                     item.mark,
                     item.file_id,
+                    item.prompt_parts,
                 )
                 for item in items
             ),

@@ -22,6 +22,7 @@ from provider.core.kinds.assessment.scale_figures import scale_details, scale_fi
 from provider.core.kinds.assessment.scale_scoring import ScaleScore, overall_share
 from provider.core.kinds.grading import sum_fractions, to_number, to_percent
 from provider.core.labels import format_number
+from provider.core.markdown import TextPart
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
@@ -61,6 +62,7 @@ class ScoredItem:
     points: Decimal | None
     max_points: Decimal
     file_id: str = ""
+    prompt_parts: tuple[TextPart, ...] = ()
 
     @property
     def mark(self) -> str:
@@ -270,6 +272,7 @@ def _score_item(
         points=points if section.is_scored else None,
         max_points=item.points,
         file_id=value["file"] if item.takes_file and value else "",
+        prompt_parts=item.prompt_parts,
     )
 
 

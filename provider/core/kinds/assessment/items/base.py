@@ -16,7 +16,13 @@ from marshmallow import post_load
 
 from provider.core.kinds.assessment.items.stimulus import Stimulus, stimulus_field, stimulus_texts
 from provider.core.kinds.assessment.text_folding import remove_invisible
-from provider.core.markdown import literal_html, markdown_to_text, render_markdown
+from provider.core.markdown import (
+    TextPart,
+    literal_html,
+    markdown_to_parts,
+    markdown_to_text,
+    render_markdown,
+)
 from provider.core.products.schema_fields import (
     DocumentSchema,
     Flag,
@@ -97,6 +103,11 @@ class Item(ABC):
     def prompt_text(self) -> str:
         """The prompt for tables and reports."""
         return self.prompt if self.plain else markdown_to_text(self.prompt)
+
+    @property
+    def prompt_parts(self) -> tuple[TextPart, ...]:
+        """The prompt for tables and reports that show formulas; empty for one without formulas."""
+        return () if self.plain else markdown_to_parts(self.prompt)
 
     def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
         """Return the keys of the parts in the order that an attempt with this seed shows.

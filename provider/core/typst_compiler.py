@@ -1,0 +1,38 @@
+"""The compiler of Typst sources to PDF, shared by the reports and the check of formulas."""
+
+import tempfile
+from functools import cache
+from threading import Lock
+from typing import Literal
+
+import typst
+
+PdfStandard = Literal["ua-1"]
+
+# The compiler caches parsed and shaped text, which makes later reports faster. It is not
+# thread-safe.
+_compile_lock = Lock()
+
+
+def compile_pdf(source: bytes, inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
+    """Return the PDF of a source. Raises typst.TypstError."""
+    with _compile_lock:
+        pdf = _create_compiler().compile(
+            input=source, format="pdf", sys_inputs=inputs, pdf_standards=standard
+        )
+    if not isinstance(pdf, bytes):
+        raise TypeError("typst returned no PDF: install the version in requirements.lock")
+    return pdf
+
+
+@cache
+def load_fonts() -> typst.Fonts:
+    return typst.Fonts()
+
+
+@cache
+def _create_compiler() -> typst.Compiler:
+    # Typst can read the files below its root. The root is a folder that no longer exists, so that
+    # text of a report cannot read a file.
+    with tempfile.TemporaryDirectory(prefix="provider-report-") as folder:
+        return typst.Compiler(root=folder, font_paths=load_fonts())
