@@ -9,12 +9,14 @@ from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.integrity_signals import IntegritySignal
 from provider.core.kinds.assessment.integrity_summary import MANY, NONE, SOME
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
+from provider.core.kinds.assessment.marked_test import SECOND_LOOK_EMAIL
 from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES
 from provider.core.staff.permissions import Permission
+from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
 
 KIND = Kind(
@@ -37,11 +39,19 @@ KIND = Kind(
     ),
     play_step=play_step,
     folder=Path(__file__).parent,
+    email_subjects={
+        SECOND_LOOK_EMAIL: gettext_noop(
+            "%(company)s: the answer about the result of your %(noun)s"
+        ),
+    },
     labels={
         "needs": {"assessment": "Staff: marking"},
         "mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")},
         "integrity": {NONE: _("No signals"), SOME: _("Some signals"), MANY: _("Many signals")},
-        "event": {"retake allowed": "Retake allowed"},
+        "event": {
+            "retake allowed": "Retake allowed",
+            SECOND_LOOK_EMAIL: "Answer to a request for a second look",
+        },
     },
     # Signals are no verdict, so their tones are neither good nor bad.
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad", SOME: "info", MANY: "warn"},
