@@ -22,6 +22,7 @@ from provider.maintenance.person_export import export_order
 from provider.outbox import CALLBACK, EMAIL, Message, QueueName
 from provider.services import Services
 from provider.storage.file_types import detect_type
+from tests import factories
 from tests.factories import ManualClock
 from tests.marking_factories import (
     ANA,

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String, exists, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from provider.core.kinds.assessment.answer_uploads import list_uploads
 from provider.core.kinds.base import KindMedia, MediaReference
 from provider.core.orders import Order
 from provider.errors import Gone, NotFound
@@ -85,6 +86,8 @@ def _list_references(session: Session) -> Iterator[MediaReference]:
 def _list_folders(session: Session, order: Order) -> Iterator[str]:
     for file in session.scalars(select(AnswerFile).where(AnswerFile.order_id == order.id)):
         yield file.folder
+    for upload in list_uploads(session, order):
+        yield upload.folder
 
 
 def _forget(session: Session, order: Order) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from provider.core.kinds.assessment import content, import_warnings
 from provider.core.kinds.assessment.answer_files import MEDIA, AnswerFile
+from provider.core.kinds.assessment.answer_uploads import DISCARD_ABANDONED_FILES, AnswerUpload
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.integrity_signals import IntegritySignal
@@ -59,6 +60,7 @@ KIND = Kind(
         Answer.value,
         Answer.typed,
         AnswerFile.name,
+        AnswerUpload.name,
         IntegritySignal.type,
         IntegritySignal.number,
         IntegritySignal.length,
@@ -73,6 +75,14 @@ KIND = Kind(
         AnswerFile.size,
         AnswerFile.sha256,
         AnswerFile.is_deleted,
+        AnswerUpload.public_id,
+        AnswerUpload.item_key,
+        AnswerUpload.type,
+        AnswerUpload.size,
+        AnswerUpload.sha256,
+        AnswerUpload.number,
+        AnswerUpload.received,
+        AnswerUpload.pieces,
         Answer.item_key,
         Answer.number,
         TestAttempt.form,
@@ -89,7 +99,7 @@ KIND = Kind(
         TestAttempt.given_back_seconds,
         IntegritySignal.attempt,
     ),
-    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
+    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES, DISCARD_ABANDONED_FILES),
     media=MEDIA,
     work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,

@@ -15,7 +15,10 @@ from provider.storage.file_types import detect_type
 from provider.texts import gettext
 
 _MEGABYTE = 1_000_000
-MAX_MEGABYTES = 2  # a form with the file must not exceed `web/body_limits.py`
+DEFAULT_MEGABYTES, MAX_MEGABYTES = 10, 50
+# A single form with the file must not exceed `web/body_limits.py`. A script sends pieces.
+MAX_FORM_MEGABYTES = 2
+MAX_PIECE_BYTES = _MEGABYTE
 _CONTENT_TYPES = {
     "pdf": ("application/pdf",),
     # Not image/heic: phones then convert their pictures to JPEG.
@@ -39,7 +42,10 @@ class FileAnswer(MarkedItem):
     kind = "file"
     takes_file: ClassVar[bool] = True
     types: tuple[str, ...] = tuple(_CONTENT_TYPES)
-    max_megabytes: int = MAX_MEGABYTES
+    max_megabytes: int = DEFAULT_MEGABYTES
+    max_form_megabytes: ClassVar[int] = MAX_FORM_MEGABYTES
+    max_form_bytes: ClassVar[int] = MAX_FORM_MEGABYTES * _MEGABYTE
+    max_piece_bytes: ClassVar[int] = MAX_PIECE_BYTES
 
     @property
     def content_types(self) -> tuple[str, ...]:
@@ -51,11 +57,19 @@ class FileAnswer(MarkedItem):
 
     def require_file(self, content: bytes) -> str:
         """Return the type of a file; raises Invalid for one that is no answer."""
-        if len(content) > self.max_bytes:
+        self.require_size(len(content))
+        return self.require_type(content)
+
+    def require_size(self, size: int) -> None:
+        """Raise Invalid for a file of so many bytes that is too large."""
+        if size > self.max_bytes:
             raise Invalid(
                 "This file is too large. It may have %(maximum)d MB", maximum=self.max_megabytes
             )
-        content_type = detect_type(content)
+
+    def require_type(self, first_bytes: bytes) -> str:
+        """Return the type of a file that begins with these bytes; raises Invalid for another."""
+        content_type = detect_type(first_bytes)
         if content_type not in self.content_types:
             if self.types == ("pdf",):
                 raise Invalid("This is not a PDF file. Please send a PDF")
@@ -88,7 +102,7 @@ class FileAnswerSchema(MarkedItemSchema):
     item_class = FileAnswer
 
     types = ListOf(Choice(*_CONTENT_TYPES), "types", 1, 2, load_default=tuple(_CONTENT_TYPES))
-    max_megabytes = Integer(1, MAX_MEGABYTES, load_default=MAX_MEGABYTES)
+    max_megabytes = Integer(1, MAX_MEGABYTES, load_default=DEFAULT_MEGABYTES)
 
     @validates_schema
     def _require_unique_types(self, data: dict[str, Any], **_: Any) -> None:
@@ -103,7 +117,7 @@ KIND = ItemKind(
         "key": "floor-plan",
         "prompt": "Draw a floor plan of the shop. Send a photo of it, or a PDF.",
         "types": ["pdf", "picture"],
-        "max_megabytes": 2,
+        "max_megabytes": 8,
         "rubric": [
             {"key": "way", "text": "The way from the entrance to the till is free.", "points": 3},
             {"key": "scale", "text": "The plan names its scale.", "points": 2},
