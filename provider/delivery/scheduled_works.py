@@ -5,6 +5,7 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 
 from provider.core import kinds
 from provider.core.alerts import DROP_OLD_ALERTS, WATCH_DELIVERIES
+from provider.core.marking.digest import TELL_MARKERS
 from provider.core.sandbox import PLAY_SANDBOX
 from provider.core.scheduled import ScheduledWork
 from provider.delivery.inbox import DROP_OLD_EVENTS, READ_EVENTS
@@ -23,6 +24,7 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     SEND_DUE_MESSAGES,
     WATCH_DELIVERIES,
     DROP_OLD_ALERTS,
+    TELL_MARKERS,
     READ_SOURCES,
     READ_EVENTS,
     DROP_OLD_EVENTS,

@@ -9,6 +9,7 @@ from provider.core import colours, labels
 from provider.core.alerts import ALERT_TOPICS
 from provider.core.emails import TEMPLATES_FOLDER, template_environment
 from provider.core.emails.composition import Draft, compose
+from provider.core.marking.digest import TASKS_TO_MARK
 from provider.core.staff import INVITATION, RESET, ROLE_DESCRIPTIONS, STAFF_TOPICS, StaffLink
 from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
 
@@ -17,7 +18,9 @@ SUBJECTS = {
     RESET: gettext_noop("A new password for the console"),
 }
 SAMPLE_TOPIC = "sample"  # of a message with a sample of an e-mail to candidates
-TOPICS_TO_STAFF = frozenset({*STAFF_TOPICS.values(), *ALERT_TOPICS, SAMPLE_TOPIC})  # of messages
+TOPICS_TO_STAFF = frozenset(
+    {*STAFF_TOPICS.values(), *ALERT_TOPICS, TASKS_TO_MARK, SAMPLE_TOPIC}
+)  # of messages
 TIMEZONE = "UTC"  # members of the staff have no time zone yet
 
 

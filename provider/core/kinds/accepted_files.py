@@ -11,8 +11,9 @@ from provider.errors import Invalid
 from provider.storage.file_types import detect_type
 from provider.texts import gettext
 
-_MEGABYTE = 1_000_000
-MAX_MEGABYTES = 2  # a form with the file must not exceed `web/body_limits.py`
+MEGABYTE = 1_000_000
+# A single form with the file must not exceed `web/body_limits.py`.
+MAX_FORM_MEGABYTES = 2
 CONTENT_TYPES = {
     "pdf": ("application/pdf",),
     # Not image/heic: phones then convert their pictures to JPEG.
@@ -32,7 +33,7 @@ class AcceptedFiles:
     """Types of file, of FILE_TYPES, and the largest size."""
 
     types: tuple[str, ...] = FILE_TYPES
-    max_megabytes: int = MAX_MEGABYTES
+    max_megabytes: int = MAX_FORM_MEGABYTES
 
     @property
     def content_types(self) -> tuple[str, ...]:
@@ -40,15 +41,23 @@ class AcceptedFiles:
 
     @property
     def max_bytes(self) -> int:
-        return self.max_megabytes * _MEGABYTE
+        return self.max_megabytes * MEGABYTE
 
     def require(self, content: bytes) -> str:
         """Return the type of a file; raises Invalid for one that is no answer."""
-        if len(content) > self.max_bytes:
+        self.require_size(len(content))
+        return self.require_type(content)
+
+    def require_size(self, size: int) -> None:
+        """Raise Invalid for a file of so many bytes that is too large."""
+        if size > self.max_bytes:
             raise Invalid(
                 "This file is too large. It may have %(maximum)d MB", maximum=self.max_megabytes
             )
-        content_type = detect_type(content)
+
+    def require_type(self, first_bytes: bytes) -> str:
+        """Return the type of a file that begins with these bytes; raises Invalid for another."""
+        content_type = detect_type(first_bytes)
         if content_type not in self.content_types:
             if self.types == ("pdf",):
                 raise Invalid("This is not a PDF file. Please send a PDF")
@@ -71,6 +80,6 @@ def require_unique_types(data: dict[str, Any]) -> None:
 
 def format_size(size: int) -> str:
     """Return a number of bytes as text: `120 kB`, `1.4 MB`."""
-    if size < _MEGABYTE:
+    if size < MEGABYTE:
         return gettext("%(number)d kB", number=max(1, round(size / 1000)))
-    return gettext("%(number)s MB", number=format_number(round(size / _MEGABYTE, 1)))
+    return gettext("%(number)s MB", number=format_number(round(size / MEGABYTE, 1)))

@@ -15,7 +15,19 @@ from provider.core.marking.acts import (
     settle_whole_order,
 )
 from provider.core.marking.marked_order import MarkedFile, MarkedOrder, MarkingUnit, load_shares
-from provider.core.marking.queue import QUEUED, claim_next, is_claimed_by, is_free, list_queued
+from provider.core.marking.own_mark import (
+    CORRECTION_REASON_LENGTHS,
+    correct_mark,
+    find_own_mark,
+)
+from provider.core.marking.queue import (
+    QUEUED,
+    claim_next,
+    is_claimed_by,
+    is_free,
+    is_marked_by,
+    list_queued,
+)
 from provider.core.marking.second_look import REASON_LENGTHS, ask, find_second_look
 from provider.core.marking.settings import (
     ONE_MARKER,
@@ -39,6 +51,7 @@ from provider.core.marking.task import (
 
 __all__ = [
     "ANSWER",
+    "CORRECTION_REASON_LENGTHS",
     "DISPUTED",
     "LEASE",
     "MARKED",
@@ -63,10 +76,13 @@ __all__ = [
     "ask",
     "claim",
     "claim_next",
+    "correct_mark",
+    "find_own_mark",
     "find_second_look",
     "find_task",
     "is_claimed_by",
     "is_free",
+    "is_marked_by",
     "list_open_tasks",
     "list_queued",
     "load_shares",

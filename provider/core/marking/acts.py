@@ -164,7 +164,7 @@ def save_mark(
     mark.points = str(points)
     mark.rubric_points = {row.key: str(form.rubric_points[row.key]) for row in unit.rubric}
     mark.comment, mark.marked_at, mark.claimed_until = form.comment, now, None
-    _settle(task, order.marking.tolerance, now)
+    settle(task, order.marking.tolerance, now)
     session.flush()
     if task.settled_at and not list_open_tasks(session, order):
         order.finish_marking(session, secret_box, marker, now)
@@ -184,7 +184,8 @@ def _take_slot(task: MarkingTask, marker: str, now: datetime) -> Mark:
     raise Conflict("A colleague is marking this answer now: take the next one")
 
 
-def _settle(task: MarkingTask, tolerance: Decimal, now: datetime) -> None:
+def settle(task: MarkingTask, tolerance: Decimal, now: datetime) -> None:
+    """Settle the task if its marks agree, or if its decision is there."""
     marks = task.finished_marks
     if task.state == DISPUTED:
         task.state, task.points = RECONCILED, marks[-1].points

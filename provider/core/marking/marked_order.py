@@ -34,7 +34,7 @@ class MarkingUnit:
     """What a marker sees of an answer. `language` is that of the product.
 
     Without a `rubric` the marker gives 0 to `max_points`. With `has_file` the answer is a file, and
-    `answer` says what kind of one.
+    `answer` says what kind of one. A lost answer is one from before a reopening that was not kept.
     """
 
     key: str
@@ -45,6 +45,7 @@ class MarkingUnit:
     rubric: tuple[RubricRow, ...] = ()
     has_file: bool = False
     is_picture: bool = False
+    is_lost: bool = False
 
 
 class MarkedOrder:
@@ -60,15 +61,23 @@ class MarkedOrder:
         raise NotImplementedError
 
     def marking_unit(self, key: str) -> MarkingUnit:
-        """Return the answer of a task. Raises NotFound for an unknown key."""
+        """Return the present answer to a question. Raises NotFound for an unknown key."""
         raise NotImplementedError
 
-    def marked_file(self, session: Session, key: str) -> MarkedFile:
+    def unit_of_task(self, task: MarkingTask) -> MarkingUnit:
+        """Return the answer of a task, also of one from before a reopening, as it was then."""
+        return self.marking_unit(task.unit)
+
+    def marked_file(self, session: Session, task: MarkingTask) -> MarkedFile:
         """Return the file that is the answer of a task.
 
         Raises NotFound for an answer that is no file, and Gone for a deleted file.
         """
         raise NotFound("There is no such file")
+
+    def tell_second_look(self, session: Session, now: datetime) -> None:
+        """Tell the candidate that the request for a second look is answered."""
+        raise NotImplementedError
 
     def finish_marking(
         self, session: Session, secret_box: SecretBox, actor: str, now: datetime

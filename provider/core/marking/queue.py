@@ -42,6 +42,12 @@ def is_claimed_by(marker: str, now: datetime) -> ColumnElement[bool]:
     return exists().where(_is_claim(now), Mark.marker == marker)
 
 
+def is_marked_by(marker: str) -> ColumnElement[bool]:
+    """Return the condition that a member of staff has given a mark of a task."""
+    marks = select(Mark.task_id).where(Mark.marker == marker, Mark.marked_at.is_not(None))
+    return and_(MarkingTask.purpose == ANSWER, MarkingTask.id.in_(marks))
+
+
 def is_free(marker: str, now: datetime) -> ColumnElement[bool]:
     """Return the condition that a task has a slot for a member of staff."""
     is_taken_by_another = and_(

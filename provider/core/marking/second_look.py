@@ -96,5 +96,6 @@ def answer(
     task.state, task.reply, task.settled_at = CHANGED if changed else KEPT, reply, now
     order.record_event(session, "second look answered", actor, now)
     session.flush()
+    order.tell_second_look(session, now)
     if changed:
         order.rescore(session, secret_box, actor, "A second look changed the marks", now)

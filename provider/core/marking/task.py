@@ -87,7 +87,7 @@ class Mark(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     task_id: Mapped[int] = mapped_column(ForeignKey("marking_tasks.id"))
     slot: Mapped[int]
-    marker: Mapped[str] = mapped_column(String(254))  # a staff e-mail, or system
+    marker: Mapped[str] = mapped_column(String(254), index=True)  # a staff e-mail, or system
     claimed_until: Mapped[datetime | None]
     points: Mapped[str | None] = mapped_column(String(40))
     rubric_points: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

@@ -36,6 +36,10 @@ class Staff(Base):
     account_ids: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     # Whether the person gets e-mails about failed deliveries; None: as the role says.
     delivery_alerts: Mapped[bool | None]
+    # Whether the person gets e-mails about answers to mark; None: as the role says.
+    marking_emails: Mapped[bool | None]
+    marking_told_at: Mapped[datetime | None]  # when the last of these e-mails was appended
+    marking_told_task_id: Mapped[int] = mapped_column(default=0, server_default="0")  # the newest
 
     @classmethod
     def create(
@@ -100,6 +104,18 @@ class Staff(Base):
         if self.delivery_alerts is None:
             return Permission.MANAGE_ACCOUNTS in self.permissions
         return self.delivery_alerts
+
+    @property
+    def gets_marking_emails(self) -> bool:
+        """Whether e-mails tell the person of answers to mark.
+
+        Without a choice, those get them whose role is to look at results, not to run the program.
+        """
+        if self.disabled_at or Permission.RATE_INTERVIEWS not in self.permissions:
+            return False
+        if self.marking_emails is None:
+            return Permission.MANAGE_ACCOUNTS not in self.permissions
+        return self.marking_emails
 
 
 def list_alert_recipients(session: Session, account_id: int | None) -> list[Staff]:

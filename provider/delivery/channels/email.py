@@ -14,9 +14,11 @@ from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
 from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
+from provider.core.emails.marking_email import render_marking_email
 from provider.core.emails.own_text import EmailText
 from provider.core.emails.sample import render_sample
 from provider.core.emails.staff_email import SAMPLE_TOPIC, TOPICS_TO_STAFF, render_staff_email
+from provider.core.marking.digest import TASKS_TO_MARK, count_free_tasks
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
 from provider.core.orders.reminders import REMINDER, unwanted_reason
@@ -159,6 +161,8 @@ class EmailChannel(Channel):
             return EmailNotSent(outcome)
         if claim.topic in ALERT_TOPICS:
             return self._prepare_alert(session, claim)
+        if claim.topic == TASKS_TO_MARK:
+            return self._prepare_marking(session, claim)
         stored_body = claim.get_body(self.services.secret_box)
         if claim.topic in STAFF_TOPICS.values():
             body = stored_body or self._render_to_staff(session, claim)
@@ -206,6 +210,26 @@ class EmailChannel(Channel):
             message_id=claim.public_id,
             now=services.now(),
         )
+        return EmailDelivery(services, claim.public_id, body)
+
+    def _prepare_marking(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
+        services = self.services
+        staff = session.get(Staff, int(OrderingKey.parse(claim.ordering_key).writer))
+        if staff is None or not staff.gets_marking_emails:
+            return _not_needed("The person gets no e-mails about answers to mark any more")
+        body = claim.get_body(services.secret_box)
+        if not body:
+            counts = count_free_tasks(session, staff, services.now())
+            if not counts:
+                return _not_needed("Nothing waits for a mark any more")
+            body = render_marking_email(
+                counts,
+                to=staff.email,
+                url=services.urls.console("marking/"),
+                sender=services.settings.mail_from,
+                message_id=claim.public_id,
+                now=services.now(),
+            )
         return EmailDelivery(services, claim.public_id, body)
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:

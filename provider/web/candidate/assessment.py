@@ -18,7 +18,12 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
-from provider.web.candidate import assessment_files, assessment_parts, assessment_uploads
+from provider.web.candidate import (
+    assessment_files,
+    assessment_parts,
+    assessment_pieces,
+    assessment_uploads,
+)
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
@@ -60,6 +65,7 @@ routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
 routes.add_url_rule("/part", "part", assessment_parts.part)
 routes.register_blueprint(assessment_parts.routes)
 routes.register_blueprint(assessment_files.routes)
+routes.register_blueprint(assessment_pieces.routes)
 routes.register_blueprint(signals_routes)
 
 

@@ -64,7 +64,9 @@ def render_item_page(
 def render_item_over_page(candidate_request: AssessmentRequest, position: ItemPosition) -> str:
     """Render the page of a question whose own time is over."""
     context = template_context(candidate_request)
-    return render_template("candidate/assessment/item_over.html", **context, position=position)
+    return render_template(
+        "candidate/assessment/item_over.html", **context, position=position, is_item_over=True
+    )
 
 
 def render_overview_page(

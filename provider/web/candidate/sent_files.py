@@ -60,5 +60,9 @@ def _store(accepted: AcceptedFiles) -> SentFile | None:
     media, public_id = current_services().media, secrets.generate_public_id()
     media.require_free_space()
     stored = media.put(media_key(public_id), [content])
-    name = clean_line(upload.filename.replace("\\", "/").rpartition("/")[2]) or DEFAULT_NAME
-    return SentFile(public_id, name, content_type, stored)
+    return SentFile(public_id, read_name(upload.filename), content_type, stored)
+
+
+def read_name(text: str) -> str:
+    """Return the name of a file as a browser states it, without folders."""
+    return clean_line(text.replace("\\", "/").rpartition("/")[2]) or DEFAULT_NAME

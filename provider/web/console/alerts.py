@@ -83,3 +83,16 @@ def change_alerts(session: Session, staff: Staff) -> None:
         before={"delivery_alerts": before},
         after={"delivery_alerts": staff.delivery_alerts},
     )
+
+
+def change_marking_emails(session: Session, staff: Staff) -> None:
+    """Switch a person's e-mails about answers to mark as the form says."""
+    before = staff.gets_marking_emails
+    staff.marking_emails = "marking" in request.form
+    record_act(
+        session,
+        Action.STAFF_MARKING_EMAILS_CHANGED,
+        f"staff:{staff.email}",
+        before={"marking_emails": before},
+        after={"marking_emails": staff.marking_emails},
+    )

@@ -3,6 +3,7 @@
 A page about an answer names no candidate, so that the mark depends on the answer alone.
 """
 
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,6 +15,7 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.marking import (
     ANSWER,
+    CORRECTION_REASON_LENGTHS,
     DISPUTED,
     OPEN,
     QUEUED,
@@ -24,16 +26,20 @@ from provider.core.marking import (
     MarkingTask,
     claim,
     claim_next,
+    correct_mark,
+    find_own_mark,
     find_task,
     is_claimed_by,
     is_free,
+    is_marked_by,
     release,
     save_mark,
 )
-from provider.core.orders import Order
+from provider.core.orders import COMPLETED, Order
 from provider.core.products import Product
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
+from provider.core.text_cleaning import clean_line
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
@@ -45,8 +51,10 @@ routes = Blueprint("marking", __name__, url_prefix="/marking")
 MAX_COMMENT_LENGTH = 2000  # characters
 COLUMNS: tuple[Any, ...] = (MarkingTask.public_id, MarkingTask.id)
 SORTING = Sorting(MarkingTask.public_id, (MarkingTask.id,), descending=False)
+NEWEST_FIRST = Sorting(MarkingTask.public_id, (MarkingTask.id,))
 # Which tasks the list shows: those that one may take, one's own claims, and all.
-FREE, MINE, ALL = "free", "mine", "all"
+# One shows the tasks that one has marked, which may be settled.
+FREE, MINE, ALL, DONE = "free", "mine", "all", "done"
 
 
 @routes.get("/")
@@ -57,18 +65,14 @@ def listing() -> str:
     staff, now = current_staff().email, services.now()
     with services.db.reading() as session:
         products = _list_products(session)
-        whose = read_filter_value("whose", (FREE, MINE, ALL)) or FREE
+        whose = read_filter_value("whose", (FREE, MINE, ALL, DONE)) or FREE
         query: Select[Any] = select(*COLUMNS).join(Order, Order.id == MarkingTask.order_id)
-        query = query.where(QUEUED, *_product_condition(session))
-        if whose == FREE:
-            query = query.where(is_free(staff, now))
-        elif whose == MINE:
-            query = query.where(is_claimed_by(staff, now))
-        page = paginate(session, query, SORTING)
+        query = query.where(*_product_condition(session), *_whose_conditions(whose, staff, now))
+        page = paginate(session, query, NEWEST_FIRST if whose == DONE else SORTING)
         tasks = session.scalars(
             select(MarkingTask)
             .where(MarkingTask.id.in_([row.id for row in page.rows]))
-            .order_by(MarkingTask.id)
+            .order_by(MarkingTask.id.desc() if whose == DONE else MarkingTask.id)
             .options(
                 joinedload(MarkingTask.order).joinedload(Order.version),
                 joinedload(MarkingTask.order).joinedload(Order.product),
@@ -81,7 +85,12 @@ def listing() -> str:
             rows=[(task, _title(task), _state_text(task)) for task in tasks.unique()],
             products=products,
             args={"product": request.args.get("product", ""), "whose": whose},
-            whose_choices=((FREE, "Free for me"), (MINE, "I am marking"), (ALL, "All")),
+            whose_choices=(
+                (FREE, "Free for me"),
+                (MINE, "I am marking"),
+                (DONE, "Marked by me"),
+                (ALL, "All"),
+            ),
         )
 
 
@@ -173,6 +182,40 @@ def save(task_id: str) -> Response:
     return redirect(url or _list_url(), 303)
 
 
+@routes.post("/<task_id>/correction")
+@requires(Permission.RATE_INTERVIEWS)
+def correct(task_id: str) -> Response:
+    """Replace one's own mark. A completed test is scored again, and the ATS gets the result."""
+    services = current_services()
+    staff, now = current_staff().email, services.now()
+    try:
+        form = _read_form()
+        reason = clean_line(request.form.get("reason", ""))
+        with services.db.writing() as session:
+            task = find_task(session, task_id, lock=True)
+            points_before = task.points
+            correct_mark(session, services.secret_box, task, form, staff, reason, now)
+            before = {"question": task.unit, "points": points_before}
+            after = {"question": task.unit, "points": task.points, "reason": reason}
+            subject = f"order:{task.order.public_id}"
+            record_act(session, Action.MARK_CORRECTED, subject, before=before, after=after)
+            is_completed = task.order.status == COMPLETED
+    except (Invalid, Conflict) as error:
+        return _render_task(task_id, str(error), 400 if isinstance(error, Invalid) else 409)
+    note = " The ATS gets the corrected result." if is_completed else ""
+    flash(f"Your mark is corrected.{note}", "success")
+    return redirect(_task_url(task_id), 303)
+
+
+def _whose_conditions(whose: str, staff: str, now: datetime) -> list[ColumnElement[bool]]:
+    """Return the conditions of the chosen list."""
+    if whose == DONE:
+        return [is_marked_by(staff)]
+    if whose == FREE:
+        return [QUEUED, is_free(staff, now)]
+    return [QUEUED, is_claimed_by(staff, now)] if whose == MINE else [QUEUED]
+
+
 def _take_next_url(session: Session) -> str:
     """Claim the oldest answer that is free, and return its URL; empty without one."""
     staff, now = current_staff().email, current_services().now()
@@ -194,15 +237,18 @@ def _render_task(task_id: str, problem: str = "", status_code: int = 200) -> Res
         assert isinstance(order, MarkedOrder)
         own = task.claim_of(staff)
         is_queued = task.state in (OPEN, DISPUTED) and order.status == "pending"
+        is_mine = is_queued and own is not None and own.is_claimed(now)
         sees_marks = task.state != OPEN or not order.marking.blind
         html = render_template(
             "console/marking_task.html",
             task=task,
             order=order,
-            unit=order.marking_unit(task.unit),
+            unit=order.unit_of_task(task),
+            own_mark=None if is_mine else find_own_mark(task, staff),
+            reason_lengths=CORRECTION_REASON_LENGTHS,
             is_disputed=task.state == DISPUTED,
             is_queued=is_queued,
-            is_mine=is_queued and own is not None and own.is_claimed(now),
+            is_mine=is_mine,
             marks=[mark for mark in task.finished_marks if sees_marks or mark.marker == staff],
             claims=[mark for mark in task.marks if mark.is_claimed(now) and mark.marker != staff],
             problem=problem,
@@ -219,7 +265,7 @@ def _find_file(task_id: str) -> MarkedFile:
         order = task.order
         if task.purpose != ANSWER or not isinstance(order, MarkedOrder):
             raise NotFound("There is no such file")
-        return order.marked_file(session, task.unit)
+        return order.marked_file(session, task)
 
 
 def _title(task: MarkingTask) -> str:
@@ -235,6 +281,8 @@ def _state_text(task: MarkingTask) -> str:
     own = task.claim_of(staff)
     if own and own.is_claimed(now):
         return "You are marking it"
+    if task.settled_at:
+        return f"{task.points or 0} of {task.max_points} points"
     if task.state == DISPUTED:
         return "The marks differ: decide"
     claims = [mark.marker for mark in task.marks if mark.is_claimed(now)]

@@ -33,7 +33,7 @@ from provider.errors import Conflict, Invalid, NotFound, ProviderError
 from provider.services import current_services
 from provider.web.browsers import describe_browser
 from provider.web.client_address import client_address
-from provider.web.console.alerts import change_alerts
+from provider.web.console.alerts import change_alerts, change_marking_emails
 from provider.web.console.authentication import (
     cookie_name,
     current_staff,
@@ -130,6 +130,16 @@ def choose_alerts() -> Response:
         change_alerts(session, find_self(session))
     flash("Saved.", "success")
     return redirect(url_for("console.own_account.detail", _anchor="alerts"))
+
+
+@routes.post("/marking-emails")
+@requires(Permission.RATE_INTERVIEWS)
+def choose_marking_emails() -> Response:
+    """Switch the e-mails about answers to mark on or off."""
+    with current_services().db.writing() as session:
+        change_marking_emails(session, find_self(session))
+    flash("Saved.", "success")
+    return redirect(url_for("console.own_account.detail", _anchor="marking-emails"))
 
 
 @routes.post("/sessions/<int:number>/end")

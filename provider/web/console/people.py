@@ -29,7 +29,7 @@ from provider.core.staff import (
 )
 from provider.errors import Conflict, Invalid, NotFound, Unauthorized
 from provider.services import current_services
-from provider.web.console.alerts import change_alerts
+from provider.web.console.alerts import change_alerts, change_marking_emails
 from provider.web.console.authentication import current_staff, may, record_act, requires
 
 routes = Blueprint("people", __name__, url_prefix="/staff")
@@ -141,6 +141,19 @@ def choose_alerts(number: int) -> Response:
         change_alerts(session, staff)
         verb = "gets" if staff.gets_alerts else "no longer gets"
         return f"{staff.email} {verb} e-mails about failed deliveries."
+
+    return _change(number, change)
+
+
+@routes.post("/<int:number>/marking-emails")
+@requires(Permission.MANAGE_STAFF)
+def choose_marking_emails(number: int) -> Response:
+    """Switch the e-mails about answers to mark of a colleague on or off."""
+
+    def change(session: Session, staff: Staff) -> str:
+        change_marking_emails(session, staff)
+        verb = "gets" if staff.gets_marking_emails else "no longer gets"
+        return f"{staff.email} {verb} e-mails about answers to mark."
 
     return _change(number, change)
 

@@ -1,16 +1,19 @@
 """Marks of staff: claims, one or two markers, decisions, and the result of the test."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
+from provider.core.kinds.answer_files import AnswerFile
 from provider.core.kinds.assessment import Assessment, Test
+from provider.core.kinds.assessment.corrections import list_scoring_changes
 from provider.core.kinds.assessment.rescoring import Rescoring
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import ScriptedStep
-from provider.core.marking import LEASE, Mark, MarkingTask, claim_next
+from provider.core.marking import LEASE, Mark, MarkingSettings, MarkingTask, claim_next
 from provider.core.orders import Order
 from provider.core.products.documents import content_digest
 from provider.errors import Conflict, Invalid
@@ -18,6 +21,8 @@ from provider.maintenance.erasure import erase_order
 from provider.maintenance.person_export import export_order
 from provider.outbox import CALLBACK, EMAIL, Message, QueueName
 from provider.services import Services
+from provider.storage.file_types import detect_type
+from tests import factories
 from tests.factories import ManualClock
 from tests.marking_factories import (
     ANA,
@@ -214,6 +219,37 @@ def test_sandbox_marks_the_answers_of_its_candidate(
     with services.db.writing() as session:
         play_step(session, Assessment.find(session, order_id, lock=True), step)
     assert score(services, order_id) == expected
+
+
+@pytest.mark.parametrize("types", [["pdf"], ["picture"], ["pdf", "picture"]])
+@pytest.mark.parametrize(("is_good", "expected"), [(True, 100), (False, 0)])
+def test_sandbox_sends_files_and_marks_them(
+    services: Services, types: list[str], is_good: bool, expected: int
+) -> None:
+    account_id, _ = factories.create_account(services)
+    file = {"kind": "file", "key": "plan", "prompt": "Send a plan.", "types": types}
+    sections = [{"key": "one", "title": "One", "items": [file]}]
+    product_id = factories.create_test(services, sections=sections, grades=None)
+    order_id = factories.place_order(services, account_id, product_id)
+    step = ScriptedStep(services.secret_box, services.media, services.now(), is_good)
+    for _ in range(3):  # start, send, mark
+        with services.db.writing() as session:
+            play_step(session, Assessment.find(session, order_id, lock=True), step)
+    assert score(services, order_id) == expected
+    with services.db.reading() as session:
+        [row] = session.scalars(select(AnswerFile))
+        content = b"".join(services.media.read_range(row.media_key, 0, row.size))
+        assert detect_type(content) == row.type
+
+
+def test_corrected_version_of_the_rules_of_marking_is_named(services: Services) -> None:
+    order_id = submit_texts(services, LETTER)
+    with services.db.reading() as session:
+        before = Assessment.find(session, order_id).content
+    after = replace(before, marking=MarkingSettings(markers=2))
+    assert [change.part for change in list_scoring_changes(before, after)] == [
+        "The rules of marking"
+    ]
 
 
 def test_corrected_version_keeps_the_share_of_each_mark(services: Services) -> None:

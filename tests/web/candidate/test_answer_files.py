@@ -29,6 +29,7 @@ from tests.web.candidate import test_assessment, test_assessment_browser
 from tests.web.console_client import ConsoleClient
 
 PLAN = {"kind": "file", "key": "plan", "prompt": "Send a plan.", "points": 2}
+SMALL: dict[str, Any] = {"max_megabytes": 2}
 FACT = {"kind": "true_false", "key": "fact", "prompt": "So?", "answer": True}
 PDF = b"%PDF-1.7 plan"
 
@@ -42,7 +43,7 @@ def place(services: Services, content: dict[str, Any] | None = None, **changes: 
 
 @pytest.fixture
 def started(client: FlaskClient, services: Services) -> str:
-    public_id = place(services)
+    public_id = place(services, **SMALL)
     test_assessment.start_test(client, services, public_id)
     return public_id
 
@@ -349,7 +350,7 @@ def test_files_are_deleted_with_recordings_and_with_the_order(
 def test_script_sends_a_chosen_file_and_makes_a_large_picture_smaller(
     live_server: LiveServer, page: Page
 ) -> None:
-    public_id = place(live_server.services)
+    public_id = place(live_server.services, **SMALL)
     test_assessment_browser.start_test(page, live_server, public_id)
     field = page.locator("input[type=file]")
     field.set_input_files({"name": "plan.pdf", "mimeType": "application/pdf", "buffer": PDF})

@@ -14,6 +14,7 @@ from provider.core.orders.extend_running import extend_running
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from tests import factories
 from tests.conftest import LiveServer
+from tests.core.kinds.assessment.test_form import item, section
 from tests.core.orders.test_accommodation import decide_on
 from tests.web.accessibility import AccessibilityChecker
 from tests.web.candidate.test_assessment import ALL_KINDS
@@ -616,6 +617,53 @@ def test_assessment_pages_are_accessible(
     page.goto(f"{live_server.url}/c/o/{public_id}/")
     checker.check_page()
     assert checker.problems == []
+
+
+@pytest.mark.parametrize("is_scripted", [True, False])
+def test_pages_between_questions_are_accessible_and_fit_320_pixels(
+    live_server: LiveServer, browser: Browser, is_scripted: bool
+) -> None:
+    """The instructions of a part, a question whose time is over, and a question for a file."""
+    items = [item("q1", time_limit_seconds=30), item("q2")]
+    table = WIDE_TABLE["instructions"]
+    first = section("warm", items, navigation="forward", time_limit=5, instructions=table)
+    upload = {"kind": "file", "key": "plan", "prompt": "Send a plan."}
+    account_id, _ = factories.create_account(live_server.services, branding={"colour": "#ffd400"})
+    test_id = factories.create_test(
+        live_server.services, sections=[first, section("last", [upload])], grades=None
+    )
+    public_id = factories.place_order(live_server.services, account_id, test_id)
+    options: dict[str, Any] = {"viewport": {"width": 320, "height": 640}}
+    with browser.new_context(java_script_enabled=is_scripted, **options) as context:
+        page = context.new_page()
+        checker = AccessibilityChecker(page)
+
+        def check(heading: str) -> None:
+            expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+            if is_scripted:
+                checker.check_page()
+                page.set_viewport_size({"width": 320, "height": 640})
+                width = page.evaluate("document.documentElement.scrollWidth")
+                assert width <= 320
+
+        page.goto(factories.invitation_url(live_server.services, public_id))
+        press(page, "Start the test")
+        check("Warm")
+        press(page, "Start this part")
+        live_server.clock.advance(timedelta(seconds=31))
+        page.goto(f"{live_server.url}/c/o/{public_id}/now")
+        check("The time for this question is over")
+        # The time of the part goes on, and the page stays.
+        expect(page.get_by_role("timer")).to_have_text(re.compile("^4(:2| minutes)"))
+        page.keyboard.press("Tab")  # the link to the content
+        press(page, "Next question")
+        press(page, "Finish this part")
+        page.wait_for_url("**/overview")
+        press(page, "Finish this part")
+        check("Last")
+        press(page, "Start this part")
+        check("Question 3 of 3")
+        assert checker.problems == []
 
 
 def test_other_candidate_pages_are_accessible(

@@ -829,6 +829,20 @@ def choose_own_alerts(services: Services, console: ConsoleClient) -> str:
     return f"staff:{ADMIN}"
 
 
+def choose_own_marking_emails(services: Services, console: ConsoleClient) -> str:
+    succeed(console.submit("/console/me/marking-emails", marking="on"))
+    return f"staff:{ADMIN}"
+
+
+def correct_own_mark(services: Services, console: ConsoleClient) -> str:
+    order_id = marking_factories.submit_texts(services, marking_factories.LETTER)
+    task_id = marking_factories.task_ids(services, order_id)["letter"]
+    path = f"/console/marking/{task_id}/"
+    marking_factories.mark(services, task_id, ADMIN, 4)
+    succeed(console.submit(f"{path}correction", page=path, points="6", reason="I read it again"))
+    return f"order:{order_id}"
+
+
 def sign_out(services: Services, console: ConsoleClient) -> str:
     succeed(console.submit("/console/sign-out"))
     return f"staff:{ADMIN}"
@@ -867,6 +881,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ANSWER_MARKED: mark_answer,
         Action.MARKS_RECONCILED: decide_between_marks,
     },
+    "marking.correct": {Action.MARK_CORRECTED: correct_own_mark},
     "second_looks.save": {Action.SECOND_LOOK_ANSWERED: answer_second_look},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
     "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
@@ -954,6 +969,12 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "own_account.choose_alerts": {Action.STAFF_ALERTS_CHANGED: choose_own_alerts},
     "people.choose_alerts": {Action.STAFF_ALERTS_CHANGED: change_colleague("alerts", alerts="on")},
+    "own_account.choose_marking_emails": {
+        Action.STAFF_MARKING_EMAILS_CHANGED: choose_own_marking_emails
+    },
+    "people.choose_marking_emails": {
+        Action.STAFF_MARKING_EMAILS_CHANGED: change_colleague("marking-emails", marking="on")
+    },
     "people.send_invitation": {Action.STAFF_INVITED: invite_colleague},
     "people.withdraw": {Action.STAFF_INVITATION_WITHDRAWN: withdraw_invitation},
     "people.set_role": {Action.STAFF_ROLE_CHANGED: change_colleague("role", role="support")},

@@ -125,6 +125,42 @@ def test_second_marker_sees_the_first_mark_only_after_both(
     assert factories.order_status(services, order_id) == "completed"
 
 
+def test_marker_finds_and_corrects_an_own_mark(services: Services, client: FlaskClient) -> None:
+    order_id = submit_texts(services, LETTER)
+    path = path_of(services, order_id, "letter")
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    assert "You have marked no answer yet" in console.get_text(f"{QUEUE}?whose=done")
+    console.submit(f"{path}claim", page=path)
+    console.submit(path, page=path, points="4", comment="Too short", go="list")
+    listed = console.get_text(f"{QUEUE}?whose=done")
+    assert path in listed
+    assert "4 of 10 points" in listed
+    page = console.get_text(path)
+    assert 'value="4"' in page
+    assert ">Too short</textarea>" in page
+    refused = console.submit(f"{path}correction", page=path, points="8", comment="Better")
+    assert refused.status_code == 400
+    assert "Write why you correct the mark" in refused.text
+    assert 'value="8"' in refused.text
+    corrected = console.submit(f"{path}correction", page=path, points="8", reason="Read again")
+    assert corrected.location == path
+    page = console.get_text(path)
+    assert "The ATS gets the corrected result." in page
+    assert "It has 8 of 10 points" in page
+    with services.db.reading() as session:
+        assert [row.score for row in Order.find(session, order_id).results] == [70, 90]
+
+
+def test_colleague_cannot_correct_a_mark(services: Services, client: FlaskClient) -> None:
+    order_id = submit_texts(services, LETTER)
+    path = path_of(services, order_id, "letter")
+    mark(services, path.split("/")[3], ANA, 4)
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    assert "Correct my mark" not in console.get_text(path)
+    refused = console.submit(f"{path}correction", page=path, points="8", reason="Read again")
+    assert refused.status_code == 409
+
+
 def test_marks_that_are_not_blind_are_shown_to_the_second_marker(
     services: Services, client: FlaskClient
 ) -> None:

@@ -54,6 +54,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     # The page of oneself; the switch is for those who see deliveries.
     ("own_account.choose_alerts", "POST"): Permission.VIEW_DELIVERIES,
     ("people.choose_alerts", "POST"): Permission.MANAGE_STAFF,
+    ("own_account.choose_marking_emails", "POST"): Permission.RATE_INTERVIEWS,
+    ("people.choose_marking_emails", "POST"): Permission.MANAGE_STAFF,
     ("people.listing", "GET"): Permission.MANAGE_STAFF,
     ("people.detail", "GET"): Permission.MANAGE_STAFF,
     ("people.send_invitation", "POST"): Permission.MANAGE_STAFF,
@@ -96,6 +98,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("marking.save", "POST"): Permission.RATE_INTERVIEWS,
     ("marking.take", "POST"): Permission.RATE_INTERVIEWS,
     ("marking.give_back", "POST"): Permission.RATE_INTERVIEWS,
+    ("marking.correct", "POST"): Permission.RATE_INTERVIEWS,
     ("second_looks.detail", "GET"): Permission.RATE_INTERVIEWS,
     ("second_looks.save", "POST"): Permission.RATE_INTERVIEWS,
     ("checks.detail", "GET"): Permission.VIEW_RESULTS,

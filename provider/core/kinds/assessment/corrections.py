@@ -27,6 +27,7 @@ _TEST_FIELDS = {
     "summaries": "summaries",
     "scales": "scales",
     "norms": "norm groups",
+    "marking": "rules of marking",
 }
 MAX_PROMPT_LENGTH = 100
 

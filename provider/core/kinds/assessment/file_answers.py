@@ -2,14 +2,26 @@
 
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.answer_files import AnswerFile, add_file, find_file
+from provider.core.kinds.answer_files import (
+    MAX_NAME_LENGTH,
+    AnswerFile,
+    add_file,
+    find_file,
+)
+from provider.core.kinds.assessment.answer_uploads import AnswerUpload, list_uploads
 from provider.core.kinds.assessment.answers import Answer
+from provider.core.kinds.assessment.items import FileAnswer
 from provider.core.kinds.assessment.models import Assessment
 from provider.core.orders import GivenTime
-from provider.errors import NotFound
+from provider.errors import Conflict, NotFound
 from provider.storage.media import StoredFile
+from provider.storage.secrets import generate_public_id
+
+MAX_UNFINISHED_UPLOADS = 20  # of one order
+QUOTA_FACTOR = 5  # a candidate may send each file several times
 
 
 def save_file(
@@ -33,6 +45,91 @@ def save_file(
     assessment.require_open_item(number, given.given_at)
     value = add_file(session, assessment, item_key, public_id, name, content_type, stored_file, now)
     Answer.put(assessment, item_key, value, now, given.number)
+
+
+def find_saved_file(
+    session: Session, assessment: Assessment, item_key: str, announced: StoredFile
+) -> bool:
+    """Return whether the saved answer to an item is the file of this size and hash."""
+    answer = assessment.saved_answers.get(item_key)
+    if not isinstance(answer, dict) or "file" not in answer:
+        return False
+    file = find_file(session, assessment, answer["file"])
+    return (file.size, file.sha256) == (announced.size, announced.sha256)
+
+
+def open_upload(
+    session: Session,
+    assessment: Assessment,
+    item_key: str,
+    name: str,
+    announced: StoredFile,
+    given: GivenTime,
+    now: datetime,
+) -> AnswerUpload:
+    """Return the upload of an announced file; one that was announced before goes on.
+
+    Raises NotFound for an item that takes no file, Invalid for a file that is too large, and
+    Conflict for too many unfinished ones. `require_admitted` says whether it may be sent.
+    """
+    _, item = assessment.find_item(item_key)
+    if not isinstance(item, FileAnswer):
+        raise NotFound("There is no such page")
+    item.accepted_files.require_size(announced.size)
+    uploads = list_uploads(session, assessment)
+    upload = next(
+        (row for row in uploads if (row.item_key, row.announced) == (item_key, announced)), None
+    )
+    if upload is None:
+        if len(uploads) >= MAX_UNFINISHED_UPLOADS:
+            raise Conflict("Too many files were not sent to their end. Please reload this page")
+        upload = AnswerUpload(
+            public_id=generate_public_id(),
+            order_id=assessment.id,
+            item_key=item_key,
+            type="",
+            size=announced.size,
+            sha256=announced.sha256,
+            received=0,
+            pieces=[],
+            received_at=now,
+        )
+        session.add(upload)
+    # The file is chosen now, so that a later answer than before counts.
+    upload.name, upload.number, upload.given_at = (
+        name[:MAX_NAME_LENGTH],
+        given.number,
+        given.given_at,
+    )
+    return upload
+
+
+def require_admitted(
+    session: Session, assessment: Assessment, upload: AnswerUpload, now: datetime
+) -> None:
+    """Raise Conflict or ClosedItem unless bytes of this file may be stored at present.
+
+    A file that was announced in time may arrive until the attempt is closed: its content is fixed
+    by its hash, so that later pieces give nobody more time.
+    """
+    assessment.require_in_time(upload.given_at)
+    if not assessment.is_running(now) and not assessment.is_ending(now):
+        raise Conflict(assessment.time_over_message)
+    number, _ = assessment.find_item(upload.item_key)
+    assessment.require_open_item(number, upload.given_at)
+    if upload.size > _bytes_left(session, assessment, upload):
+        raise Conflict("You have sent too many files. The last one that was saved counts")
+
+
+def _bytes_left(session: Session, assessment: Assessment, upload: AnswerUpload) -> int:
+    """Return the largest size that a file may have beside the others of this attempt."""
+    items = [item for item in assessment.content.items if isinstance(item, FileAnswer)]
+    of_attempt = select(func.coalesce(func.sum(AnswerFile.size), 0)).where(
+        AnswerFile.order_id == assessment.id, AnswerFile.created_at >= assessment.started_at
+    )
+    used = session.scalar(of_attempt) or 0
+    used += sum(row.received for row in list_uploads(session, assessment) if row is not upload)
+    return QUOTA_FACTOR * sum(item.max_bytes for item in items) - used
 
 
 def find_own_file(session: Session, assessment: Assessment, public_id: str) -> AnswerFile:

@@ -1,21 +1,41 @@
 """The description of the kind assessment."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from provider.core.kinds.answer_files import MEDIA, AnswerFile
+from sqlalchemy.orm import Session
+
+from provider.core.kinds import answer_files
+from provider.core.kinds.answer_files import AnswerFile
 from provider.core.kinds.assessment import content, import_warnings
+from provider.core.kinds.assessment.answer_uploads import (
+    DISCARD_ABANDONED_FILES,
+    AnswerUpload,
+    list_uploads,
+)
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.integrity_signals import IntegritySignal
 from provider.core.kinds.assessment.integrity_summary import MANY, NONE, SOME
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
+from provider.core.kinds.assessment.marked_test import SECOND_LOOK_EMAIL
 from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts
-from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES
+from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
+from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
+
+
+def list_media_folders(session: Session, order: Order) -> Iterator[str]:
+    """Yield the folder of each file of an answer, and of each file that is being sent."""
+    yield from answer_files.list_folders(session, order)
+    for upload in list_uploads(session, order):
+        yield upload.folder
+
 
 KIND = Kind(
     name="assessment",
@@ -37,11 +57,19 @@ KIND = Kind(
     ),
     play_step=play_step,
     folder=Path(__file__).parent,
+    email_subjects={
+        SECOND_LOOK_EMAIL: gettext_noop(
+            "%(company)s: the answer about the result of your %(noun)s"
+        ),
+    },
     labels={
         "needs": {"assessment": "Staff: marking"},
         "mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")},
         "integrity": {NONE: _("No signals"), SOME: _("Some signals"), MANY: _("Many signals")},
-        "event": {"retake allowed": "Retake allowed"},
+        "event": {
+            "retake allowed": "Retake allowed",
+            SECOND_LOOK_EMAIL: "Answer to a request for a second look",
+        },
     },
     # Signals are no verdict, so their tones are neither good nor bad.
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad", SOME: "info", MANY: "warn"},
@@ -49,6 +77,7 @@ KIND = Kind(
         Answer.value,
         Answer.typed,
         AnswerFile.name,
+        AnswerUpload.name,
         IntegritySignal.type,
         IntegritySignal.number,
         IntegritySignal.length,
@@ -63,6 +92,14 @@ KIND = Kind(
         AnswerFile.size,
         AnswerFile.sha256,
         AnswerFile.is_deleted,
+        AnswerUpload.public_id,
+        AnswerUpload.item_key,
+        AnswerUpload.type,
+        AnswerUpload.size,
+        AnswerUpload.sha256,
+        AnswerUpload.number,
+        AnswerUpload.received,
+        AnswerUpload.pieces,
         Answer.item_key,
         Answer.number,
         TestAttempt.form,
@@ -79,8 +116,8 @@ KIND = Kind(
         TestAttempt.given_back_seconds,
         IntegritySignal.attempt,
     ),
-    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
-    media=MEDIA,
+    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES, DISCARD_ABANDONED_FILES),
+    media=replace(answer_files.MEDIA, list_folders=list_media_folders),
     work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,

@@ -1,6 +1,7 @@
 """The marking of a test: its submission waits for the marks of staff, and then it is scored."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds.answer_files import find_file
 from provider.core.kinds.assessment.attempt_rules import AttemptRules
 from provider.core.kinds.assessment.items import MarkedItem
+from provider.core.kinds.assessment.results import ANSWERS_FIGURE
 from provider.core.marking import (
     ANSWER,
     REASON_LENGTHS,
@@ -27,9 +29,11 @@ from provider.core.marking import (
     open_tasks,
 )
 from provider.core.orders import COMPLETED
-from provider.core.orders.states import MARKING
+from provider.core.orders.states import MARKING, SUBMITTED
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.secrets import SecretBox
+
+SECOND_LOOK_EMAIL = "second_look"  # the template
 
 
 class MarkedTest(MarkedOrder, AttemptRules):
@@ -50,11 +54,19 @@ class MarkedTest(MarkedOrder, AttemptRules):
         return self._find_marked_item(key).prompt_text
 
     def marking_unit(self, key: str) -> MarkingUnit:
-        item = self._find_marked_item(key)
-        answer = self.saved_answers.get(key)
+        return self._describe_unit(self._find_marked_item(key), self.saved_answers.get(key))
+
+    def unit_of_task(self, task: MarkingTask) -> MarkingUnit:
+        if self._is_present(task):
+            return self.marking_unit(task.unit)
+        answer = self._earlier_answer(task)
+        unit = self._describe_unit(self._find_marked_item(task.unit), answer)
+        return replace(unit, is_lost=answer is None)
+
+    def _describe_unit(self, item: MarkedItem, answer: Any) -> MarkingUnit:
         file_type = answer["type"] if item.takes_file and answer else ""
         return MarkingUnit(
-            key,
+            item.key,
             item.prompt_html,
             self.content.language,
             "" if answer is None else item.describe_for_marker(answer),
@@ -64,12 +76,27 @@ class MarkedTest(MarkedOrder, AttemptRules):
             is_picture=file_type.startswith("image/"),
         )
 
-    def marked_file(self, session: Session, key: str) -> MarkedFile:
-        item, answer = self._find_marked_item(key), self.saved_answers.get(key)
+    def marked_file(self, session: Session, task: MarkingTask) -> MarkedFile:
+        item = self._find_marked_item(task.unit)
+        is_present = self._is_present(task)
+        answer = self.saved_answers.get(task.unit) if is_present else self._earlier_answer(task)
         if not item.takes_file or answer is None:
             raise NotFound("There is no such file")
         file = find_file(session, self, answer["file"])
-        return MarkedFile(file.media_key, file.type, f"{key}.{file.extension}")
+        return MarkedFile(file.media_key, file.type, f"{task.unit}.{file.extension}")
+
+    def _is_present(self, task: MarkingTask) -> bool:
+        """Whether a task is about the present answers, not about those before a reopening."""
+        return task.state != WITHDRAWN and self.progress in (MARKING, SUBMITTED)
+
+    def _earlier_answer(self, task: MarkingTask) -> Any:
+        """Return the answer of a task as it is kept with its result; None where it is not kept.
+
+        The first result after the task is the one that its marks made.
+        """
+        result = next((row for row in self.results if row.created_at >= task.created_at), None)
+        kept_answers = result.figures.get(ANSWERS_FIGURE) if result else None
+        return kept_answers["values"].get(task.unit) if kept_answers else None
 
     @property
     def is_receipt_sent_at_submission(self) -> bool:
@@ -116,6 +143,10 @@ class MarkedTest(MarkedOrder, AttemptRules):
             context["second_look"] = find_second_look(session, self)
         return context
 
+    def tell_second_look(self, session: Session, now: datetime) -> None:
+        if not self.is_invitation_bounced:
+            self.enqueue_email(session, SECOND_LOOK_EMAIL, now)
+
     def load_marks(self) -> Mapping[str, Fraction]:
         """Return the share of the points of each marked answer, by item key."""
         session = object_session(self)
@@ -138,7 +169,8 @@ class MarkedTest(MarkedOrder, AttemptRules):
         return True
 
     def _find_marked_item(self, key: str) -> MarkedItem:
-        item = self.content.marked_items.get(key)
+        # The whole banks: a task from before a reopening may be about an item of another form.
+        item = self.full_content.marked_items.get(key)
         if item is None:
             raise NotFound("There is no such question in this test")
         return item

@@ -19,6 +19,7 @@ from provider.core.kinds.assessment.items import Item
 from provider.core.kinds.assessment.marked_test import MarkedTest
 from provider.core.kinds.assessment.navigated_order import ClosedItem
 from provider.core.kinds.assessment.results import (
+    ANSWERS_FIGURE,
     POINTS_FIGURE,
     SAME_RESULT_MESSAGE,
     build_result,
@@ -45,8 +46,6 @@ from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
-# Of the figures of a result that another one replaced: its answers and typed texts by item.
-ANSWERS_FIGURE = "answers"
 ATTEMPT_FIGURE = "attempt"  # of an earlier result: the attempt of its signals
 
 
@@ -312,7 +311,7 @@ class Assessment(MarkedTest):
         try:
             self.require_open_item(number, given.given_at)
         except ClosedItem:
-            if given.number is None or given.number != self.answer_number(key):
+            if not self._is_saved(item, raw, given.number):
                 raise
             return self.saved_answers.get(key)  # the same save again, after a lost reply
         typed = item.typed_text(raw)
@@ -326,6 +325,16 @@ class Assessment(MarkedTest):
             raise UnreadText(error, item.format_typed(earlier_value, None)) from error
         Answer.put(self, key, value, now, given.number, typed)
         return value
+
+    def _is_saved(self, item: Item, raw: Mapping[str, Any], number: int | None) -> bool:
+        """Whether this very answer is saved. Another device may have given one with its number."""
+        saved = next((answer for answer in self.answers if answer.item_key == item.key), None)
+        if saved is None or saved.number != number or saved.typed != item.typed_text(raw):
+            return False
+        try:
+            return bool(saved.value == item.parse_answer(raw))
+        except Invalid:
+            return saved.typed is not None  # a text that cannot be read is kept
 
     def answer_number(self, key: str) -> int:
         """Return the number of the saved answer to an item; 0 without one."""

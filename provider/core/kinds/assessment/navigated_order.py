@@ -101,23 +101,31 @@ class NavigatedOrder(TimedOrder):
         return min((end for end in ends if end is not None), default=None)
 
     def answer_time_left(self, now: datetime) -> timedelta:
-        """Return the time that is left for the open question."""
-        if self.attempt_ends_at is None or self.answer_ends_at is None:
+        """Return the time that is left for the open question.
+
+        After the end of its own time it is that of the part or the attempt: the next question
+        opens when the candidate asks for it.
+        """
+        item_end = self.item_ends_at if self.item_ends_at and self.item_ends_at > now else None
+        ends = [end for end in (self.attempt_ends_at, self.part_ends_at, item_end) if end]
+        if self.attempt_ends_at is None:
             return timedelta(0)
-        left = self.time_left(now) - (self.attempt_ends_at - self.answer_ends_at)
+        left = self.time_left(now) - (self.attempt_ends_at - min(ends))
         return max(left, timedelta(0))
 
     @property
     def shows_time(self) -> bool:
         """Whether any limit runs for the open question."""
-        has_limit = self.part_ends_at is not None or self.item_ends_at is not None
-        return not self.is_practising and (has_limit or self._has_attempt_limit)
+        has_limit = self.item_ends_at is not None or self.has_limit_beside_item
+        return not self.is_practising and has_limit
 
     @property
-    def _has_attempt_limit(self) -> bool:
+    def has_limit_beside_item(self) -> bool:
+        """Whether the open part or the attempt has a limit."""
         # The limit of the last part is that of the attempt: see `open_part`.
         is_last_limited = self.is_last_part and bool(self.part.time_limit_seconds)
-        return self.time_limit is not None or (is_last_limited and self.is_part_open)
+        has_attempt_limit = self.time_limit is not None or (is_last_limited and self.is_part_open)
+        return self.part_ends_at is not None or has_attempt_limit
 
     def can_open_item(self, number: int, now: datetime) -> bool:
         """Whether the candidate may see this question now."""

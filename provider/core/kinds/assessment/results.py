@@ -12,6 +12,8 @@ from provider.core.orders import Result
 from provider.core.products import ProductVersion
 from provider.texts import gettext_noop
 
+# Of a result that another one replaced: its answers and typed texts by item, and its form.
+ANSWERS_FIGURE = "answers"
 POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
 VERSION_FIGURE = "version"  # the number of the version whose keys made the result
 SAME_RESULT_MESSAGE = gettext_noop("The result stays the same")

@@ -9,6 +9,7 @@ writer. It keeps what makes another word: accents, superscripts, fractions, punc
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 # Characters that show nothing: Unicode's default ignorable code points. ZWJ and ZWNJ, which are
@@ -76,6 +77,12 @@ def fold(text: str, *, case_sensitive: bool = False) -> str:
             folded = _fold_case(folded)
         folded = " ".join(unicodedata.normalize("NFC", folded).split())
     return folded or visible_text(text)  # a mark alone
+
+
+@lru_cache(maxsize=10_000)
+def fold_key(text: str, *, case_sensitive: bool = False) -> str:
+    """Return what `fold` returns, and remember it: for accepted texts, never for an answer."""
+    return fold(text, case_sensitive=case_sensitive)
 
 
 def remove_invisible(text: str) -> str:

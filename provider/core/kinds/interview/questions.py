@@ -17,7 +17,7 @@ from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.accepted_files import (
     FILE_TYPES,
-    MAX_MEGABYTES,
+    MAX_FORM_MEGABYTES,
     AcceptedFiles,
     require_unique_types,
     types_field,
@@ -79,7 +79,7 @@ class Question:
     max_characters: int = 5000
     max_words: int | None = None
     types: tuple[str, ...] = FILE_TYPES
-    max_megabytes: int = MAX_MEGABYTES
+    max_megabytes: int = MAX_FORM_MEGABYTES
     options: tuple[str, ...] = ()
 
     @property
@@ -149,7 +149,7 @@ class QuestionSchema(DocumentSchema):
     max_characters = Integer(1, MAX_CHARACTERS, load_default=5000)
     max_words = Integer(1, MAX_CHARACTERS, load_default=None)
     types = types_field()
-    max_megabytes = Integer(1, MAX_MEGABYTES, load_default=MAX_MEGABYTES)
+    max_megabytes = Integer(1, MAX_FORM_MEGABYTES, load_default=MAX_FORM_MEGABYTES)
     options = ListOf(Text(300), "options", 2, 20, load_default=())
 
     @validates_schema(pass_original=True)

@@ -88,7 +88,10 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "max_characters": ("Most characters", ""),
     "max_words": ("Most words", "Empty: any number of words."),
     "types": ("Types of file", ""),
-    "max_megabytes": ("Largest size in MB", "1 or 2."),
+    "max_megabytes": (
+        "Largest size in MB",
+        "From 1 to 50. Files above 2 MB need a browser with JavaScript.",
+    ),
     "rubric": ("Rubric", "What staff give points for. Candidates do not see it."),
     # Structure
     "navigation": ("Moving between questions", "Forward: no way back to a question."),
@@ -110,7 +113,10 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "feedback": ("Candidates see a short report of their own", ""),
     "feedback_grade": ("It has the grade, too", ""),
     "marking": ("Marking", "Of the questions whose answers staff mark."),
-    "markers": ("People who mark each answer", "1 or 2."),
+    "markers": (
+        "People who mark each answer",
+        "From 1 to 50. Files above 2 MB need a browser with JavaScript.",
+    ),
     "blind": ("The second person does not see the first mark", ""),
     "MarkingSchema.tolerance": ("Tolerance", "By how many points two marks may differ."),
     "second_look": ("Candidates may ask for a second look", ""),

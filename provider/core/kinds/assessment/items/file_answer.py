@@ -8,7 +8,8 @@ from marshmallow import validates_schema
 
 from provider.core.kinds.accepted_files import (
     FILE_TYPES,
-    MAX_MEGABYTES,
+    MAX_FORM_MEGABYTES,
+    MEGABYTE,
     TYPE_LABELS,
     AcceptedFiles,
     format_size,
@@ -19,6 +20,9 @@ from provider.core.kinds.assessment.items.base import UNREADABLE, ItemKind
 from provider.core.kinds.assessment.items.marked import MarkedItem, MarkedItemSchema
 from provider.core.products.schema_fields import Integer
 from provider.errors import Invalid
+
+DEFAULT_MEGABYTES, MAX_MEGABYTES = 10, 50
+MAX_PIECE_BYTES = MEGABYTE  # a script sends a file in such pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,10 @@ class FileAnswer(MarkedItem):
     kind = "file"
     takes_file: ClassVar[bool] = True
     types: tuple[str, ...] = FILE_TYPES
-    max_megabytes: int = MAX_MEGABYTES
+    max_megabytes: int = DEFAULT_MEGABYTES
+    max_form_megabytes: ClassVar[int] = MAX_FORM_MEGABYTES
+    max_form_bytes: ClassVar[int] = MAX_FORM_MEGABYTES * MEGABYTE
+    max_piece_bytes: ClassVar[int] = MAX_PIECE_BYTES
 
     @property
     def accepted_files(self) -> AcceptedFiles:
@@ -73,7 +80,7 @@ class FileAnswerSchema(MarkedItemSchema):
     item_class = FileAnswer
 
     types = types_field()
-    max_megabytes = Integer(1, MAX_MEGABYTES, load_default=MAX_MEGABYTES)
+    max_megabytes = Integer(1, MAX_MEGABYTES, load_default=DEFAULT_MEGABYTES)
 
     @validates_schema
     def _require_unique_types(self, data: dict[str, Any], **_: Any) -> None:
@@ -87,7 +94,7 @@ KIND = ItemKind(
         "key": "floor-plan",
         "prompt": "Draw a floor plan of the shop. Send a photo of it, or a PDF.",
         "types": ["pdf", "picture"],
-        "max_megabytes": 2,
+        "max_megabytes": 8,
         "rubric": [
             {"key": "way", "text": "The way from the entrance to the till is free.", "points": 3},
             {"key": "scale", "text": "The plan names its scale.", "points": 2},

@@ -24,7 +24,7 @@ from provider.core.kinds.assessment.items.options import (
     require_unique_parts,
     same_looks,
 )
-from provider.core.kinds.assessment.text_folding import fold
+from provider.core.kinds.assessment.text_folding import fold, fold_key
 from provider.core.markdown import literal_html, markdown_to_text, render_markdown
 from provider.core.products.schema_fields import (
     DocumentSchema,
@@ -67,7 +67,9 @@ class Gap:
             return False
         if self.options:
             return any(option.correct for option in self.options if option.key == answer)
-        return self.fold(answer) in {self.fold(text) for text in self.accepted}
+        is_strict = self.case_sensitive
+        accepted_texts = {fold_key(text, case_sensitive=is_strict) for text in self.accepted}
+        return self.fold(answer) in accepted_texts
 
     def format(self, answer: str) -> str:
         texts = {option.key: option.text for option in self.options}

@@ -15,7 +15,7 @@ from provider.core.kinds.assessment.items.base import (
     repeated_texts,
     require_single,
 )
-from provider.core.kinds.assessment.text_folding import fold
+from provider.core.kinds.assessment.text_folding import fold, fold_key
 from provider.core.products.schema_fields import Flag, ListOf, Text
 from provider.errors import Invalid
 
@@ -29,7 +29,8 @@ class ShortText(OneFieldItem):
     case_sensitive: bool = False
 
     def score(self, value: Any) -> Fraction:
-        accepted_texts = {self.fold(text) for text in self.accepted}
+        is_strict = self.case_sensitive
+        accepted_texts = {fold_key(text, case_sensitive=is_strict) for text in self.accepted}
         return CORRECT if self.fold(value) in accepted_texts else INCORRECT
 
     def fold(self, text: str) -> str:
