@@ -13,7 +13,10 @@ from provider.core.kinds.interview.answers import DELETED, READY, Rating, Record
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
-from provider.core.kinds.interview.upload_cleanup import DISCARD_ABANDONED_UPLOADS
+from provider.core.kinds.interview.upload_cleanup import (
+    DISCARD_ABANDONED_UPLOADS,
+    find_missing_takes,
+)
 from provider.core.kinds.interview.uploads import Upload
 from provider.core.orders import CLOSE_ATTEMPTS, Order
 from provider.core.staff.permissions import Permission
@@ -67,6 +70,7 @@ KIND = Kind(
         receipt=_("Thank you: your video interview has arrived."),
     ),
     find_warnings=content.find_warnings,
+    find_missing_media=find_missing_takes,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={

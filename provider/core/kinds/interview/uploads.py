@@ -63,7 +63,7 @@ class Upload(Base):
     received: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     received_at: Mapped[datetime]
-    missing_since: Mapped[datetime | None]
+    missing_since: Mapped[datetime | None] = mapped_column(index=True)
     recording_id: Mapped[int | None] = mapped_column(ForeignKey("recordings.id"), index=True)
     recording: Mapped[Recording | None] = relationship()
     pieces: Mapped[list["UploadPiece"]] = relationship(
