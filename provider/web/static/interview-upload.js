@@ -8,6 +8,7 @@ const PROGRESS_TIMEOUT_MS = 60000; // without progress, after which a request is
 const MIN_PIECE_BYTES = 64 * 1024;
 const MAX_CSRF_REFRESHES = 20;
 const FINAL_STATUSES = [409, 411, 415];
+const TUS = { "Tus-Resumable": "1.0.0" };
 
 /**
  * Send `blob`; the returned `saved` resolves with the server's reply once the take is saved.
@@ -30,10 +31,11 @@ export function sendTake(blob, { url, csrf, maxPieceBytes, onProgress, onProblem
     onProgress(0);
     for (;;) {
       const isPiece = uploadUrl !== null && offset !== null;
+      const isComplete = uploadUrl !== null && offset === blob.size;
       const { status, reply, header } = await sendNext(metadata);
       if (reply.saved) return reply;
       const serverOffset = header("Upload-Offset");
-      if (serverOffset !== null && (status < 300 || status === 409)) {
+      if (!isComplete && serverOffset !== null && (status < 300 || status === 409)) {
         uploadUrl = header("Location") || uploadUrl;
         offset = Number(serverOffset);
         onProgress(offset / blob.size);
@@ -49,7 +51,7 @@ export function sendTake(blob, { url, csrf, maxPieceBytes, onProgress, onProblem
       const isUnknownUpload = uploadUrl !== null && status === 404;
       const isSignedOut = status === 403 || (status === 404 && !isUnknownUpload);
       const isFinal = FINAL_STATUSES.includes(status) || (status === 413 && !canShrink(isPiece));
-      if (isUnknownUpload || status === 400) uploadUrl = null; // announce the take again
+      if (isUnknownUpload || status === 400 || status === 460) uploadUrl = null; // announce the take again
       // A line that breaks again and again lets a smaller piece through.
       if (canShrink(isPiece)) pieceBytes = Math.floor(pieceBytes / 2);
       offset = null;
@@ -73,6 +75,7 @@ export function sendTake(blob, { url, csrf, maxPieceBytes, onProgress, onProblem
       return send("POST", url, { "Upload-Length": blob.size, "Upload-Metadata": metadata });
     }
     if (offset === null) return send("HEAD", uploadUrl, {});
+    if (offset === blob.size) return send("GET", uploadUrl, {}); // has the recording's id
     const piece = blob.slice(offset, offset + pieceBytes);
     const headers = { "Upload-Offset": offset, "Content-Type": "application/offset+octet-stream" };
     return send("PATCH", uploadUrl, headers, piece);
@@ -88,7 +91,7 @@ export function sendTake(blob, { url, csrf, maxPieceBytes, onProgress, onProblem
       };
       request.open(method, target);
       request.responseType = "json";
-      const allHeaders = { Accept: "application/json", "X-CSRFToken": csrf, ...headers };
+      const allHeaders = { Accept: "application/json", "X-CSRFToken": csrf, ...TUS, ...headers };
       for (const [name, value] of Object.entries(allHeaders)) request.setRequestHeader(name, value);
       if (body) {
         request.upload.addEventListener("progress", ({ loaded }) => {

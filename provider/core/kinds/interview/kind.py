@@ -18,7 +18,11 @@ from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.template_video import DISCARD_VIDEO_PIECES
-from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
+from provider.core.kinds.interview.upload_cleanup import (
+    DISCARD_ABANDONED_UPLOADS,
+    find_missing_takes,
+)
+from provider.core.kinds.interview.uploads import Upload
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
 from provider.texts import lazy_gettext as _
@@ -78,6 +82,7 @@ KIND = Kind(
     ),
     find_warnings=content.find_warnings,
     find_file_slots=find_file_slots,
+    find_missing_media=find_missing_takes,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
@@ -110,6 +115,7 @@ KIND = Kind(
         ShownQuestion.question,
         Upload.public_id,
         Upload.question,
+        Upload.take,
         Upload.mime,
         Upload.size,
         Upload.sha256,
