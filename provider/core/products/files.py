@@ -25,14 +25,15 @@ from provider.storage.media import MediaStore
 
 FOLDER = "product-files"  # in media storage: FOLDER/SHA256
 KEY_PATTERN = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})")
-PICTURE, AUDIO = "picture", "audio"
+PICTURE, AUDIO, VIDEO = "picture", "audio", "video"
 _MEGABYTE = 1_000_000
-MAX_BYTES = {PICTURE: 2 * _MEGABYTE, AUDIO: 10 * _MEGABYTE}
+MAX_BYTES = {PICTURE: 2 * _MEGABYTE, AUDIO: 10 * _MEGABYTE, VIDEO: 100 * _MEGABYTE}
 EXTENSIONS = {
     PICTURE: {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"},
     AUDIO: {"audio/mpeg": "mp3", "audio/mp4": "m4a", "audio/ogg": "ogg", "audio/wav": "wav"},
+    VIDEO: {"video/mp4": "mp4", "video/webm": "webm"},
 }
-_TYPE_NAMES = {PICTURE: "PNG, JPEG or WebP", AUDIO: "MP3, M4A, Ogg or WAV"}
+_TYPE_NAMES = {PICTURE: "PNG, JPEG or WebP", AUDIO: "MP3, M4A, Ogg or WAV", VIDEO: "MP4 or WebM"}
 _NAME = re.compile(r"\w[\w. -]{0,98}", re.ASCII)
 _DATA_URI = re.compile(r"data:[\w/+.-]*;base64,(.*)", re.DOTALL)
 
@@ -67,7 +68,7 @@ class StoredProductFile:
 
 @dataclass(frozen=True)
 class FileSlot:
-    """A place of a content that names a file: the field `picture` or `audio` of a mapping."""
+    """A place of a content that names a file: a field of a mapping, of the names in MAX_BYTES."""
 
     part: dict[str, Any]
     field: str

@@ -13,7 +13,11 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
-from provider.core.kinds.interview.shown_questions import show_question, think_seconds_left
+from provider.core.kinds.interview.shown_questions import (
+    show_question,
+    think_seconds_left,
+    was_shown,
+)
 from provider.core.kinds.interview.uploads import (
     MAX_PIECE_BYTES,
     WrongOffset,
@@ -91,6 +95,7 @@ def question(public_id: str, number: int) -> ResponseReturnValue:
             think_seconds_left=think_seconds_left(
                 candidate_request.session, order, position.question, candidate_request.now
             ),
+            is_shown=was_shown(candidate_request.session, order, position.question),
         )
     return _recording_page_response(page)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from provider.core.kinds.interview import Interview, Recording
-from provider.core.kinds.interview.content import Question
+from provider.core.kinds.interview.questions import Question
 from provider.errors import NotFound
 
 

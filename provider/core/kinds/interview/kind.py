@@ -11,6 +11,7 @@ from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.answers import DELETED, READY, Rating, Recording
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
+from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
@@ -66,6 +67,7 @@ KIND = Kind(
         receipt=_("Thank you: your video interview has arrived."),
     ),
     find_warnings=content.find_warnings,
+    find_file_slots=find_file_slots,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={

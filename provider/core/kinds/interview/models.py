@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -14,8 +14,10 @@ from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds import grading
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.answers import READY, SENT, Rating, Recording
-from provider.core.kinds.interview.content import InterviewContent, Question
+from provider.core.kinds.interview.content import InterviewContent
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
+from provider.core.kinds.interview.preferences import apply_preferences
+from provider.core.kinds.interview.questions import Question
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
 from provider.core.marking import WHOLE_ORDER, open_tasks, settle_whole_order
 from provider.core.orders import (
@@ -77,27 +79,41 @@ class Interview(TimedOrder):
 
     @property
     def content(self) -> InterviewContent:
-        """The content of the version that was ordered."""
-        return self.version.parsed(InterviewTemplate.parse)
+        """The content of the version that was ordered, with the preferences of the order."""
+        content: InterviewContent = self.version.parsed(InterviewTemplate.parse)
+        return apply_preferences(content, self.preferences)[0] if self.preferences else content
 
     @property
     def answer_places(self) -> frozenset[str]:
         return self.content.report.answers
 
     @property
+    def time_limit(self) -> timedelta | None:
+        limit = self.content.time_limit
+        return timedelta(minutes=limit) if limit else None
+
+    @property
     def usual_seconds(self) -> int:
-        return self.content.max_duration_seconds
+        content = self.content
+        return content.time_limit * 60 if content.time_limit else content.max_duration_seconds
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """The questions with the candidate's times to think and to answer."""
-        return tuple(
-            replace(
-                question,
-                think_seconds=self.with_extra_time(question.think_seconds),
-                answer_seconds=self.with_extra_time(question.answer_seconds),
-            )
-            for question in self.content.questions
+        return tuple(self._with_own_times(question) for question in self.content.questions)
+
+    @property
+    def practice(self) -> Question | None:
+        """The question for practice with the candidate's times."""
+        question = self.content.practice
+        return self._with_own_times(question) if question else None
+
+    def _with_own_times(self, question: Question) -> Question:
+        think_seconds = question.think_seconds
+        return replace(
+            question,
+            think_seconds=None if think_seconds is None else self.with_extra_time(think_seconds),
+            answer_seconds=self.with_extra_time(question.answer_seconds),
         )
 
     def require_open(self, given_at: datetime) -> None:
