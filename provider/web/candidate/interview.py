@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from markupsafe import Markup
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
@@ -25,6 +26,7 @@ from provider.core.kinds.interview.uploads import (
     find_upload,
     open_upload,
 )
+from provider.core.orders import INVITE, Link
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import csp, range_responses
@@ -41,6 +43,7 @@ from provider.web.candidate.responses import (
     wants_json,
 )
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+from provider.web.qr_code import qr_code
 
 # An upload that began before the end of the interview may take so long.
 MAX_UPLOAD_DURATION = timedelta(minutes=15)
@@ -51,7 +54,7 @@ routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 @routes.url_value_preprocessor
 def _limit_body(endpoint: str | None, _: dict[str, Any] | None) -> None:
     # The CSRF check may read the body before the view runs, so the limit is set before it.
-    if endpoint and endpoint.endswith(".send_piece"):
+    if endpoint and endpoint.endswith((".send_piece", ".measure_line")):
         request.max_content_length = MAX_PIECE_BYTES
 
 
@@ -61,9 +64,21 @@ def camera(public_id: str) -> ResponseReturnValue:
     with order_for_read(public_id, Interview) as candidate_request:
         if not candidate_request.order.is_waiting_for_candidate:
             return redirect_to_landing(public_id)
-        context = _template_context(candidate_request)
-        page = render_template("candidate/interview/camera.html", **context)
+        page = render_template(
+            "candidate/interview/camera.html",
+            **_template_context(candidate_request),
+            phone_code=_phone_code(candidate_request),
+        )
     return _recording_page_response(page)
+
+
+@routes.post("/line")
+def measure_line(public_id: str) -> ResponseReturnValue:
+    """Read and discard a body; the browser measures how long its upload takes."""
+    with order_for_read(public_id, Interview):
+        pass
+    request.get_data(cache=False)
+    return "", 204
 
 
 @routes.post("/interview")
@@ -218,6 +233,16 @@ def _recording_page_response(page: str) -> Response:
         current_services().media.origin
     )
     return response
+
+
+def _phone_code(candidate_request: CandidateRequest[Interview]) -> Markup | None:
+    """Return the invitation as a QR code, so that the candidate goes on with a phone."""
+    services = current_services()
+    link = Link.find_permanent(candidate_request.session, candidate_request.order, INVITE)
+    if link is None:
+        return None
+    url = services.urls.invitation(link.get_token(services.secret_box))
+    return qr_code(url, gettext("QR code that opens this interview on your phone"))
 
 
 def _next_url(order: Interview) -> str:

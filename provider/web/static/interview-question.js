@@ -159,7 +159,7 @@ function record() {
     return handleDeviceLost();
   }
   isUnsaved = true;
-  watch = watchRecording(root, stream, listener, take.secondsWithoutData);
+  watch = watchRecording(root, stream, listener, take.chunkCount);
   find("[data-live]").classList.add("is-live");
   find("[data-recording-sign]").hidden = false;
   button("record").hidden = true;
@@ -251,7 +251,7 @@ function send(blob) {
 // A take that a reload interrupted: a whole one is sent, and the candidate decides about a part.
 async function goOnWith(kept) {
   if (!kept || stream) return;
-  if (!kept.isFinished && !step("kept")) return;
+  if (!kept.isFinished && !step("kept")) return kept.forget();
   for (const name of ["ready", "saved"]) step(name)?.setAttribute("hidden", "");
   if (!(await becomeOnlyRecorder(interviewPath))) return showProblem(root, "elsewhere");
   take = resumeTake(kept, target, observers);

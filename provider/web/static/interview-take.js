@@ -3,9 +3,10 @@
 import { createRecorder } from "./interview-camera.js";
 import { learnFromPiece } from "./interview-line.js";
 import { keepTake } from "./interview-store.js";
-import { sendTake } from "./interview-upload.js";
+import { discardTake, sendTake } from "./interview-upload.js";
 
 const CHUNK_MS = 1000;
+const DISCARD_TIMEOUT_MS = 2000;
 
 /**
  * Record `stream` until `stop()`, and send it meanwhile. `target` and `observers` are those of
@@ -16,12 +17,10 @@ export function recordTake(stream, target, observers, onStop) {
   const kept = keepTake(location.pathname);
   const chunks = [];
   let upload = null; // begins with the first chunk: the recorder knows its type then
-  let lastChunkAt = performance.now();
   let storing = Promise.resolve();
 
   recorder.addEventListener("dataavailable", ({ data }) => {
     if (!data.size) return;
-    lastChunkAt = performance.now();
     chunks.push(data);
     storing = storing.then(async () => {
       await kept.add(data);
@@ -47,7 +46,7 @@ export function recordTake(stream, target, observers, onStop) {
   return {
     stop,
     isRecording: () => recorder.state === "recording",
-    secondsWithoutData: () => (performance.now() - lastChunkAt) / 1000,
+    chunkCount: () => chunks.length,
     retryNow: () => upload?.retryNow(),
     /** Say that the take is whole; resolves with the server's state of it once it is saved. */
     async finish() {
@@ -55,7 +54,7 @@ export function recordTake(stream, target, observers, onStop) {
       upload.finish();
       return upload.saved;
     },
-    forget: () => Promise.all([upload?.cancel(), kept.forget()]),
+    forget: () => Promise.all([inTime(upload?.cancel()), kept.forget()]),
     forgetKept: kept.forget,
   };
 }
@@ -80,9 +79,14 @@ export function resumeTake(kept, target, observers) {
       begin().finish();
       return upload.saved;
     },
-    forget: () => Promise.all([upload?.cancel(), kept.forget()]),
+    forget: () => Promise.all([inTime(discardTake({ ...target, id: kept.id, type })), kept.forget()]),
     forgetKept: kept.forget,
   };
+}
+
+// The server discards by itself what it was not told to discard.
+function inTime(promise) {
+  return Promise.race([promise, new Promise((resolve) => setTimeout(resolve, DISCARD_TIMEOUT_MS))]);
 }
 
 function withMeasuring(observers) {

@@ -8,13 +8,25 @@ const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
 const MIN_PIECE_BYTES = 64 * 1024;
 const MAX_DIGEST_BYTES = 100_000_000; // of a take whose whole digest is sent: it is read at once
 const MAX_CSRF_REFRESHES = 20;
-const MAX_CHECKSUM_FAILURES = 3; // of one upload; then the take is sent as another one
+const MAX_REJECTIONS = 5; // of the pieces of one upload; then the take is sent as another one
 const FINAL_STATUSES = [409, 411, 415];
 const SAVED_STATES = ["saved", "checked", "broken"];
 const PROTOCOL = { "Tus-Resumable": "1.0.0" };
 const ANNOUNCE = "announce"; // the three requests
 const ASK = "ask";
 const PIECE = "piece";
+
+function announcement(id, type) {
+  const metadata = `filetype ${btoa(type)},take ${btoa(id)}`;
+  return { ...PROTOCOL, "Upload-Defer-Length": "1", "Upload-Metadata": metadata };
+}
+
+/** Discard what the server has of a take that this page has not sent itself. */
+export async function discardTake({ id, type, url, csrf }) {
+  const { send } = createRequester(csrf);
+  const { status, header } = await send("POST", url, announcement(id, type));
+  if (status === 201) await send("DELETE", header("Location"), PROTOCOL);
+}
 
 /**
  * Send the take `id` of the media type `type`. `add(chunk)` appends to it; after `finish()` the
@@ -37,7 +49,7 @@ export function sendTake(
   let isEnded = false; // the server has the length and every byte
   let pieceBytes = maxPieceBytes;
   let failures = 0; // since the last piece that arrived
-  let checksumFailures = 0;
+  let rejections = 0; // of pieces of this upload
   let csrfRefreshes = 0;
   let restarts = 0; // each is another upload of the same take
   let endWait = () => {};
@@ -95,13 +107,7 @@ export function sendTake(
   function request(kind) {
     if (kind === PIECE) return sendPiece();
     if (kind === ASK) return send("GET", uploadUrl, PROTOCOL);
-    const take = restarts ? `${id}-${restarts}` : id;
-    const metadata = `filetype ${btoa(type)},take ${btoa(take)}`;
-    return send("POST", url, {
-      ...PROTOCOL,
-      "Upload-Defer-Length": "1",
-      "Upload-Metadata": metadata,
-    });
+    return send("POST", url, announcement(restarts ? `${id}-${restarts}` : id, type));
   }
 
   async function sendPiece() {
@@ -157,8 +163,8 @@ export function sendTake(
     const isUnknownUpload = kind !== ANNOUNCE && [404, 410].includes(status);
     const isSignedOut = status === 403 || (status === 404 && !isUnknownUpload);
     const isFinal = FINAL_STATUSES.includes(status) || (status === 413 && !canShrink(isPiece));
-    const isDamaged = status === 460 && ++checksumFailures >= MAX_CHECKSUM_FAILURES;
-    if (isDamaged || (status === 400 && kind !== ANNOUNCE)) restart();
+    const isRejected = status === 460 || (status === 400 && isPiece);
+    if (isRejected && ++rejections >= MAX_REJECTIONS) restart();
     else if (isUnknownUpload) uploadUrl = null; // announce the take again
     // A line that breaks again and again lets a smaller piece through.
     if (canShrink(isPiece)) pieceBytes = Math.floor(pieceBytes / 2);
@@ -175,7 +181,7 @@ export function sendTake(
 
   function restart() {
     restarts++;
-    checksumFailures = 0;
+    rejections = 0;
     uploadUrl = offset = null;
   }
 
