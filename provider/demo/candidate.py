@@ -86,7 +86,11 @@ class Candidate(Browser):
         digest = hashlib.sha256(video).hexdigest()
         metadata = {"sha256": digest, "filetype": "video/webm;codecs=vp8"}
         pairs = (f"{key} {b64encode(value.encode()).decode()}" for key, value in metadata.items())
-        headers = {"X-CSRFToken": csrf_token, "Accept": "application/json"}
+        headers = {
+            "X-CSRFToken": csrf_token,
+            "Accept": "application/json",
+            "Tus-Resumable": "1.0.0",
+        }
         announcement = {"Upload-Length": str(len(video)), "Upload-Metadata": ",".join(pairs)}
         response = self._send("POST", url, headers | announcement)
         upload_url = urljoin(url, response.headers["Location"])

@@ -23,6 +23,7 @@ from provider.storage import s3
 from provider.storage.file_types import detect_type
 from provider.storage.free_space import require_free_space
 from provider.storage.fsync import fsync_path, make_folder
+from provider.storage.growing_file import GrowingFile
 from provider.storage.s3 import Bucket, explain_error
 
 CHUNK_BYTES = 256 * 1024  # read from disk at once
@@ -120,7 +121,11 @@ class MediaStore:
         return stored[0]
 
     def join(
-        self, key: str, parts: Iterable[tuple[str, int]], last_part: bytes, expected: StoredFile
+        self,
+        key: str,
+        parts: Iterable[tuple[str, int]],
+        last_part: bytes,
+        expected: StoredFile | None = None,
     ) -> StoredFile:
         """Write the files `parts` (key, size), followed by `last_part`, as one file.
 
@@ -128,6 +133,32 @@ class MediaStore:
         """
         chunks = (chunk for part, size in parts for chunk in self.read_range(part, 0, size))
         return self.put(key, chain(_run_in_thread(chunks), [last_part]), expected)
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether bytes can be appended to a file; a bucket has whole files only."""
+        return self._folder is not None
+
+    @contextmanager
+    def open_growing(self, key: str) -> Iterator[GrowingFile]:
+        """Open a file to append to it, and lock it; a missing file is created empty."""
+        assert self._folder is not None, "a bucket has whole files only"
+        try:
+            with GrowingFile.open(self._folder / key) as file:
+                yield file
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def link(self, key: str, new_key: str) -> None:
+        """Give a file on disk a second name, durably; the content is not copied."""
+        assert self._folder is not None, "a bucket has whole files only"
+        target = self._folder / new_key
+        try:
+            make_folder(target.parent)
+            (target).hardlink_to(self._folder / key)
+            fsync_path(target.parent)
+        except OSError as error:
+            raise _unavailable(error) from error
 
     def size(self, key: str) -> int:
         """Return the size in bytes; NotFound if there is no such file."""

@@ -31,7 +31,7 @@ COMMON_TABLES = {
     "staff_passkeys",
     "staff_recovery_codes",
     "staff_sessions",
-    "upload_pieces",  # through uploads
+    "take_pieces",  # through uploads
 }
 
 

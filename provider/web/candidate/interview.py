@@ -4,7 +4,6 @@ The browser records a take and sends it in pieces. The server verifies its lengt
 the page says “Saved”. Only recording needs scripts; everything else is plain forms.
 """
 
-from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
@@ -21,21 +20,22 @@ from provider.core.kinds.interview.shown_questions import (
 )
 from provider.core.kinds.interview.uploads import (
     MAX_PIECE_BYTES,
+    MAX_TAKE_BYTES,
+    QuotaExceeded,
     WrongOffset,
     bytes_left,
     find_upload,
-    open_upload,
 )
 from provider.core.orders import INVITE, Link
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import csp, range_responses
 from provider.web.candidate import interview_uploads as uploads
+from provider.web.candidate import tus
 from provider.web.candidate.interview_navigation import (
     find_question_position,
     list_question_positions,
 )
-from provider.web.candidate.interview_uploads import UploadRejected
 from provider.web.candidate.responses import (
     branding_context,
     redirect_to_landing,
@@ -43,10 +43,12 @@ from provider.web.candidate.responses import (
     wants_json,
 )
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+from provider.web.candidate.tus import UploadRejected
 from provider.web.qr_code import qr_code
 
-# An upload that began before the end of the interview may take so long.
-MAX_UPLOAD_DURATION = timedelta(minutes=15)
+UPLOAD_ENDPOINTS = {
+    *("announce_take", "upload_options", "upload_state", "send_piece", "terminate_upload"),
+}
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 
@@ -125,36 +127,52 @@ def show(public_id: str, number: int) -> ResponseReturnValue:
         return jsonify(question=asked.text_html, think_seconds_left=seconds_left)
 
 
-@routes.post("/questions/<int:number>/takes")
+@routes.route("/questions/<int:number>/takes", methods=["OPTIONS"])
+@routes.route("/uploads/<upload_id>", methods=["OPTIONS"])
+def upload_options(**_: Any) -> ResponseReturnValue:
+    """Say which version and extensions of tus the uploads have."""
+    return "", 204, tus.option_headers(MAX_TAKE_BYTES)
+
+
+@routes.post("/questions/<int:number>/takes", provide_automatic_options=False)
 def announce_take(public_id: str, number: int) -> ResponseReturnValue:
-    """Open the upload of a take, or go on with it; a take that is saved already is named."""
-    mime, announced = uploads.parse_announcement()
+    """Open the upload of a take, or go on with it."""
+    tus.require_version()
+    announcement = tus.parse_announcement()
     with order_for_update(public_id, Interview) as candidate_request:
-        session, order = candidate_request.session, candidate_request.order
-        question = find_question_position(order, number).question
-        recording = order.find_take(question.key, announced.sha256)
-        if recording:
-            return jsonify(uploads.saved_body(order, recording)), 200
-        given_at, now = candidate_request.given.given_at, candidate_request.now
-        upload = open_upload(session, order, question.key, mime, announced, given_at)
-        uploads.admit(candidate_request, upload)
-        if not order.is_running(now + MAX_UPLOAD_DURATION):
-            order.hold_open(now + MAX_UPLOAD_DURATION)
-        return uploads.announce_response(upload, order)
+        question = find_question_position(candidate_request.order, number).question
+        return uploads.announce(candidate_request, question.key, announcement)
 
 
-@routes.get("/uploads/<upload_id>")  # Flask answers HEAD by this
+@routes.get("/uploads/<upload_id>", provide_automatic_options=False)
 def upload_state(public_id: str, upload_id: str) -> ResponseReturnValue:
-    """Return how many bytes of a take have arrived."""
+    """Return how many bytes of a take have arrived, and to a GET what became of it."""
+    if request.method == "HEAD":
+        tus.require_version()
     with order_for_read(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, upload_id)
-        return "", 204, uploads.offset_headers(upload)
+        return uploads.state_response(upload, candidate_request.order)
 
 
-@routes.patch("/uploads/<upload_id>")
+@routes.patch("/uploads/<upload_id>", provide_automatic_options=False)
 def send_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
-    """Store one piece of a take: 204, or the saved take after the last piece."""
+    """Store one piece of a take; the last one saves the take."""
+    tus.require_version()
     return uploads.receive_piece(public_id, upload_id)
+
+
+@routes.delete("/uploads/<upload_id>", provide_automatic_options=False)
+def terminate_upload(public_id: str, upload_id: str) -> ResponseReturnValue:
+    """Delete a take that the candidate does not want to send."""
+    tus.require_version()
+    return uploads.terminate(public_id, upload_id)
+
+
+@routes.after_request
+def _add_tus_version(response: Response) -> Response:
+    if (request.endpoint or "").rpartition(".")[2] in UPLOAD_ENDPOINTS:
+        response.headers["Tus-Resumable"] = tus.VERSION
+    return response
 
 
 @routes.post("/takes/<take_id>")
@@ -204,13 +222,19 @@ def submit(public_id: str) -> ResponseReturnValue:
 @routes.errorhandler(CSRFError)
 def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """Answer a form whose cookie is gone; a script then fetches a new CSRF token and goes on."""
-    is_script = request.method == "PATCH" or wants_json()  # no form sends a PATCH
+    is_script = request.method in ("PATCH", "DELETE") or wants_json()  # no form sends these
     return (jsonify(reload=True), 400) if is_script else respond_form_expired()
 
 
 @routes.errorhandler(UploadRejected)
 def _handle_rejected_upload(error: UploadRejected) -> ResponseReturnValue:
-    return jsonify(error=error.translated()), error.status_code
+    headers = {"Tus-Version": tus.VERSION} if error.status_code == 412 else {}
+    return jsonify(error=error.translated()), error.status_code, headers
+
+
+@routes.errorhandler(QuotaExceeded)
+def _handle_exceeded_quota(error: QuotaExceeded) -> ResponseReturnValue:
+    return jsonify(error=error.translated()), 413
 
 
 @routes.errorhandler(WrongOffset)

@@ -1,256 +1,312 @@
-"""The upload of a take in pieces: the protocol's headers, and the storing of each piece.
+"""The upload of a take in pieces, while it is recorded or later: the storing of each piece.
 
-    POST  …/questions/N/takes   announces a take: Upload-Length, Upload-Metadata (sha256, filetype)
-    HEAD  …/uploads/ID          answers with Upload-Offset, the number of received bytes
-    PATCH …/uploads/ID          sends the piece that begins at Upload-Offset, at most 1 MiB
+    POST   …/questions/N/takes   announces a take; the same take again: the same upload
+    HEAD   …/uploads/ID          answers with Upload-Offset, the number of received bytes
+    PATCH  …/uploads/ID          sends the piece that begins at Upload-Offset, at most 1 MiB
+    DELETE …/uploads/ID          ends an upload that the candidate does not want to send
+    GET    …/uploads/ID          answers with JSON: whether the take is saved, and whether it plays
 
-The headers are those of tus 1.0 (https://tus.io). A wrong offset is answered with 409 and the
-right Upload-Offset. The last piece is answered with the saved recording.
+The protocol is tus 1.0, see `tus.py`. Errors are JSON with `error`.
 """
 
-import binascii
-import re
-from base64 import b64decode
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import jsonify, request, url_for
+from flask import jsonify, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import ClientDisconnected
 
-from provider.core.kinds.interview import Interview, Recording
+from provider.core.kinds.interview import BROKEN, Interview, Recording
 from provider.core.kinds.interview.uploads import (
+    BROKEN_MESSAGE,
+    FOLDER,
     Upload,
+    WrongOffset,
     discard,
+    expires_at,
     find_upload,
+    hold_open_for,
+    open_upload,
     require_admitted,
 )
-from provider.errors import Invalid, NotFound, ProviderError, Unavailable
+from provider.errors import Conflict, NotFound, Unavailable
 from provider.services import current_services
 from provider.storage import secrets
+from provider.storage.growing_file import GrowingFile
 from provider.storage.media import StoredFile
+from provider.texts import gettext
+from provider.web.candidate import tus
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+from provider.web.candidate.tus import Announcement, PieceHeaders, UploadRejected
 
-PIECE_TYPE = "application/offset+octet-stream"
-RECORDING_TYPE_PATTERN = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
-MAX_NUMBER_DIGITS = 12
-
-
-class UploadRejected(ProviderError):
-    """A take or a piece that is not stored; carries the HTTP status code and the message."""
-
-    def __init__(self, status_code: int, message: str) -> None:
-        super().__init__(message)
-        self.status_code = status_code
+DAMAGED_MESSAGE = "The recording did not arrive whole. Please send it again"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece that is admitted, and the pieces before it as pairs of media key and size."""
+    """A piece that is admitted, and the pieces before it as pairs of media key and size.
+
+    `take_size` is None while the take is being recorded; `take_sha256` is in hex, if it is known.
+    """
 
     upload_id: str
     question: str
     mime: str
-    announced: StoredFile
     announced_at: datetime
     start: int
     size: int
+    take_size: int | None
+    take_sha256: str | None
+    growing_key: str
     key: str
     earlier_pieces: tuple[tuple[str, int], ...]
 
     @property
+    def end(self) -> int:
+        return self.start + self.size
+
+    @property
     def is_last(self) -> bool:
-        return self.start + self.size == self.announced.size
+        return self.end == self.take_size
+
+    def matches(self, size: int, sha256: str) -> bool:
+        return size == self.take_size and self.take_sha256 in (None, sha256)
 
 
-def parse_announcement() -> tuple[str, StoredFile]:
-    """Return the type, size and hash of an announced take. Raises UploadRejected."""
-    if request.content_length:
-        raise UploadRejected(400, "The recording should be sent in pieces: reload this page")
-    size = _parse_number("Upload-Length")
-    metadata = _parse_metadata(request.headers.get("Upload-Metadata", ""))
-    mime, digest = metadata.get("filetype", ""), metadata.get("sha256", "").lower()
-    if not RECORDING_TYPE_PATTERN.fullmatch(mime) or len(mime) > 100:
-        raise UploadRejected(415, "This is not a recording that can be saved")
-    if not size or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise UploadRejected(400, "The recording is empty, or came without its length or SHA-256")
-    return mime, StoredFile(size, digest)
+def announce(
+    candidate_request: CandidateRequest[Interview], question: str, announcement: Announcement
+) -> ResponseReturnValue:
+    """Open the upload of a take, or go on with it; return where to send the pieces."""
+    order, now = candidate_request.order, candidate_request.now
+    upload = open_upload(
+        candidate_request.session,
+        order,
+        question,
+        announcement.take or secrets.generate_public_id().replace("_", "-"),
+        announcement.mime,
+        candidate_request.given.given_at,
+        size=announcement.size,
+        sha256=announcement.sha256,
+    )
+    if upload.recording is None:
+        admit(candidate_request, upload, upload.received)
+        hold_open_for(order, upload, now)
+    location = url_for(".send_piece", public_id=order.public_id, upload_id=upload.public_id)
+    return "", 201, {"Location": location} | offset_headers(upload, order)
 
 
-def admit(candidate_request: CandidateRequest[Interview], upload: Upload) -> None:
-    """Raise an error unless bytes of this take may be stored; called before any is stored.
+def admit(candidate_request: CandidateRequest[Interview], upload: Upload, size: int) -> None:
+    """Raise an error unless `size` bytes of this take may be stored; called before any is stored.
 
     Unavailable if the disk is nearly full.
     """
     current_services().media.require_free_space()
     require_admitted(
-        candidate_request.session, candidate_request.order, upload, candidate_request.now
+        candidate_request.session, candidate_request.order, upload, candidate_request.now, size
     )
 
 
-def announce_response(upload: Upload, interview: Interview) -> ResponseReturnValue:
-    """Return where to send the pieces, and from which byte on."""
-    location = url_for(".send_piece", public_id=interview.public_id, upload_id=upload.public_id)
-    headers = {"Location": location, "Upload-Offset": str(upload.received)}
-    return "", 201, headers
-
-
-def offset_headers(upload: Upload) -> dict[str, str]:
+def offset_headers(upload: Upload, order: Interview) -> dict[str, str]:
+    length = {"Upload-Defer-Length": "1"}
+    if upload.size is not None:
+        length = {"Upload-Length": str(upload.size)}
     return {
         "Upload-Offset": str(upload.received),
-        "Upload-Length": str(upload.size),
+        **length,
+        "Upload-Metadata": tus.describe_metadata(upload.mime, upload.take, upload.sha256),
         "Cache-Control": "no-store",
+        **(tus.expiry_headers(expires_at(order)) if upload.recording is None else {}),
     }
 
 
+def state_response(upload: Upload, order: Interview) -> ResponseReturnValue:
+    """Return what became of a take, for the page that waits for it."""
+    question = order.find_question(upload.question)
+    body = {
+        "state": upload.state,
+        "offset": upload.received,
+        "saved": upload.recording.public_id if upload.recording else None,
+        "takes_left": order.takes_left(question),
+        "error": gettext(BROKEN_MESSAGE) if upload.state == BROKEN else None,
+    }
+    return jsonify(body), 200, offset_headers(upload, order)
+
+
 def receive_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
-    """Store the request's body as the next piece, or save the take with its last piece."""
-    start, size = _parse_piece_headers()
+    """Store the request's body as the next piece, and save the take with its last piece."""
+    headers = tus.parse_piece_headers()
     with order_for_read(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, upload_id)
-        admit(candidate_request, upload)
-        piece = _describe_piece(upload, start, size)
+        upload.require_offset(headers.start)
+        if upload.recording:  # an empty piece, sent again because its answer was lost
+            return _piece_response(upload, candidate_request.order)
+        admit(candidate_request, upload, headers.start + headers.size)
+        piece = _describe_piece(upload, headers)
     # No transaction is open while the body is read and stored.
-    data = _read_body()
-    if len(data) != size:
-        raise UploadRejected(400, "The piece did not arrive whole. Please send it again")
-    return _save_take(public_id, piece, data) if piece.is_last else _keep(public_id, piece, data)
+    data = tus.read_piece(headers)
+    if current_services().media.can_grow and not piece.earlier_pieces:
+        return _append(public_id, piece, data)
+    if piece.is_last:
+        return _join(public_id, piece, data)
+    return _store_piece(public_id, piece, data)
 
 
-def _describe_piece(upload: Upload, start: int, size: int) -> Piece:
-    upload.require_next_piece(start)
-    if start + size > upload.size:
+def terminate(public_id: str, upload_id: str) -> ResponseReturnValue:
+    """Delete an upload that is not saved, and its bytes."""
+    with order_for_update(public_id, Interview) as candidate_request:
+        upload = find_upload(candidate_request.session, candidate_request.order, upload_id)
+        if upload.recording:
+            raise Conflict("This recording is saved already")
+    discard(current_services().db, current_services().media, upload_id)
+    return "", 204
+
+
+def _describe_piece(upload: Upload, headers: PieceHeaders) -> Piece:
+    end, take_size = headers.start + headers.size, headers.take_size or upload.size
+    if headers.take_size and upload.size not in (None, headers.take_size):
+        raise UploadRejected(400, "This recording was announced with another length")
+    if take_size is not None and end > take_size:
         raise UploadRejected(400, "The piece goes beyond the announced length of the recording")
     return Piece(
         upload_id=upload.public_id,
         question=upload.question,
         mime=upload.mime,
-        announced=upload.announced,
         announced_at=upload.created_at,
-        start=start,
-        size=size,
+        start=headers.start,
+        size=headers.size,
+        take_size=take_size,
+        take_sha256=headers.take_sha256 or upload.sha256,
+        growing_key=upload.growing_key,
         key=upload.next_piece_key(),
         earlier_pieces=tuple((earlier.media_key, earlier.size) for earlier in upload.pieces),
     )
 
 
-def _keep(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
-    """Store a piece; its file is deleted when the piece is refused meanwhile."""
-    media = current_services().media
-    media.put(piece.key, [data])
-    try:
-        with order_for_update(public_id, Interview) as candidate_request:
+def _append(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
+    """Append a piece to the upload's file. The lock makes two tabs act one after the other."""
+    with current_services().media.open_growing(piece.growing_key) as file:
+        with order_for_read(public_id, Interview) as candidate_request:
             upload = find_upload(
                 candidate_request.session, candidate_request.order, piece.upload_id
             )
-            admit(candidate_request, upload)
-            upload.add_piece(piece.start, piece.size, piece.key, candidate_request.now)
+            upload.require_offset(piece.start)
+        if file.size < piece.start:
+            _restart(public_id, piece)
+            raise WrongOffset(0)
+        file.write(piece.start, data)
+        if piece.is_last:
+            return _save_file(public_id, piece, file)
+        return _count_bytes(public_id, piece)
+
+
+def _store_piece(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
+    """Store a piece as a file of its own; it is deleted when the piece is refused meanwhile."""
+    media = current_services().media
+    if not data:
+        return _count_bytes(public_id, piece)
+    media.put(piece.key, [data])
+    try:
+        return _count_bytes(public_id, piece, piece.key)
     except BaseException:
         with suppress(Unavailable):
             media.delete(piece.key)
         raise
-    return "", 204, {"Upload-Offset": str(piece.start + piece.size)}
 
 
-def _save_take(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
-    """Join the pieces to a recording's original and record it; then the pieces go."""
-    services, recording_id = current_services(), secrets.generate_public_id()
+def _count_bytes(public_id: str, piece: Piece, media_key: str = "") -> ResponseReturnValue:
+    """Count the bytes of a stored piece, and the length of the take if it is known now."""
+    with order_for_update(public_id, Interview) as candidate_request:
+        upload = find_upload(candidate_request.session, candidate_request.order, piece.upload_id)
+        admit(candidate_request, upload, piece.end)
+        upload.grow(piece.start, piece.size, candidate_request.now, media_key)
+        if piece.take_size is not None:
+            upload.set_size(piece.take_size)
+        return _piece_response(upload, candidate_request.order)
+
+
+def _save_file(public_id: str, piece: Piece, file: GrowingFile) -> ResponseReturnValue:
+    """Make the upload's file the original of a recording: a second name of the same file.
+
+    A crash before the transaction's end leaves the upload as it was.
+    """
+    media, recording_id = current_services().media, secrets.generate_public_id()
+    file.truncate(piece.end)
+    sha256 = file.sha256()
+    if not piece.matches(piece.end, sha256):
+        raise _begin_anew(public_id, piece)
+    media.link(piece.growing_key, original_key(recording_id))
+    return _record_take(public_id, piece, recording_id, StoredFile(piece.end, sha256))
+
+
+def _join(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
+    """Join the pieces to a recording's original."""
+    media, recording_id = current_services().media, secrets.generate_public_id()
     try:
-        stored_file = services.media.join(
-            original_key(recording_id), piece.earlier_pieces, data, piece.announced
-        )
-    except (Invalid, NotFound):
-        # The pieces are not what was announced: the browser begins with the first again.
-        discard(services.db, services.media, piece.upload_id)
-        raise UploadRejected(
-            400, "The recording did not arrive whole. Please send it again"
-        ) from None
-    body, status_code = record_take(public_id, piece, recording_id, stored_file)
-    with suppress(Unavailable):  # the scheduled work discards it later
-        discard(services.db, services.media, piece.upload_id)
-    return jsonify(body), status_code, {"Upload-Offset": str(piece.announced.size)}
+        stored_file = media.join(original_key(recording_id), piece.earlier_pieces, data)
+    except NotFound:
+        raise _begin_anew(public_id, piece) from None
+    if not piece.matches(stored_file.size, stored_file.sha256):
+        with suppress(Unavailable):
+            media.delete(original_key(recording_id))
+        raise _begin_anew(public_id, piece)
+    return _record_take(public_id, piece, recording_id, stored_file)
 
 
-def record_take(
+def _begin_anew(public_id: str, piece: Piece) -> UploadRejected:
+    """Return the error of a take that is not what was announced: it is sent again from byte 0."""
+    _restart(public_id, piece)
+    return UploadRejected(tus.CHECKSUM_MISMATCH, DAMAGED_MESSAGE)
+
+
+def _restart(public_id: str, piece: Piece) -> None:
+    with order_for_update(public_id, Interview) as candidate_request:
+        find_upload(candidate_request.session, candidate_request.order, piece.upload_id).restart()
+    with suppress(Unavailable):  # the scheduled work deletes the files later
+        current_services().media.delete_folder(f"{FOLDER}/{piece.upload_id}")
+
+
+def _record_take(
     public_id: str, piece: Piece, recording_id: str, stored_file: StoredFile
-) -> tuple[dict[str, object], int]:
+) -> ResponseReturnValue:
     """Record a stored take; its file is deleted when the take is refused or a duplicate."""
-    saved_id = None
+    is_recorded = False
+    media = current_services().media
     try:
         with order_for_update(public_id, Interview) as candidate_request:
-            order = candidate_request.order
-            recording = order.add_recording(
-                candidate_request.session,
-                piece.question,
-                recording_id,
-                piece.mime,
-                stored_file,
-                candidate_request.now,
-                piece.announced_at,
-            )
-            saved_id = recording.public_id
-            body = saved_body(order, recording)
-    except BaseException:
-        saved_id = None
-        raise
+            session, order = candidate_request.session, candidate_request.order
+            upload = find_upload(session, order, piece.upload_id)
+            upload.require_offset(piece.start)
+            if upload.recording is None:
+                admit(candidate_request, upload, stored_file.size)
+                upload.recording = order.add_recording(
+                    session,
+                    piece.question,
+                    recording_id,
+                    piece.mime,
+                    stored_file,
+                    candidate_request.now,
+                    piece.announced_at,
+                )
+                upload.grow(piece.start, piece.size, candidate_request.now)
+                upload.set_size(stored_file.size)
+                upload.pieces.clear()
+            saved_id = upload.recording.public_id
+            response = _piece_response(upload, order)
+        is_recorded = saved_id == recording_id
     finally:
-        if saved_id != recording_id:
+        if not is_recorded:
             # A store that cannot delete now keeps one unused file; `media prune` removes it.
             with suppress(Unavailable):
-                current_services().media.delete(original_key(recording_id))
-    return body, 201 if saved_id == recording_id else 200
+                media.delete(original_key(recording_id))
+    with suppress(Unavailable):  # the scheduled work deletes the files later
+        media.delete_folder(f"{FOLDER}/{piece.upload_id}")
+    return response
 
 
-def saved_body(order: Interview, recording: Recording) -> dict[str, object]:
-    question = order.find_question(recording.question)
-    return {"saved": recording.public_id, "takes_left": order.takes_left(question)}
+def _piece_response(upload: Upload, order: Interview) -> ResponseReturnValue:
+    return "", 204, offset_headers(upload, order)
 
 
 def original_key(public_id: str) -> str:
     """Return the media key of a recording's original bytes."""
     return Recording(public_id=public_id).original_key
-
-
-def _parse_piece_headers() -> tuple[int, int]:
-    """Return the offset and the length of a piece. Raises UploadRejected."""
-    if request.mimetype != PIECE_TYPE:
-        raise UploadRejected(
-            415, "A piece of a recording should be application/offset+octet-stream"
-        )
-    start = _parse_number("Upload-Offset")
-    size = request.content_length
-    if size is None:
-        raise UploadRejected(411, "The piece came without its length")
-    if start is None:
-        raise UploadRejected(400, "The piece came without its Upload-Offset")
-    if size == 0:
-        raise UploadRejected(400, "The piece is empty")
-    return start, size
-
-
-def _read_body() -> bytes:
-    """Return what has arrived; empty when the browser went away."""
-    try:
-        return request.get_data(cache=False)
-    except ClientDisconnected:
-        return b""
-
-
-def _parse_number(header: str) -> int | None:
-    text = request.headers.get(header, "")
-    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS
-    return int(text) if is_number else None
-
-
-def _parse_metadata(header: str) -> dict[str, str]:
-    """Return the values of pairs like `sha256 BASE64,filetype BASE64`; a wrong one is empty."""
-    pairs = (pair.strip().partition(" ") for pair in header.split(","))
-    return {key: _decode_base64(value) for key, _, value in pairs}
-
-
-def _decode_base64(text: str) -> str:
-    try:
-        return b64decode(text, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return ""

@@ -3,6 +3,7 @@
 import hashlib
 from base64 import b64encode
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -16,7 +17,7 @@ from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.delivery import Dispatcher
 from provider.outbox import Message
 from provider.services import Services
-from provider.web.candidate.interview_uploads import PIECE_TYPE
+from provider.web.candidate.tus import PIECE_TYPE
 from tests import factories
 from tests.factories import ManualClock
 from tests.interview_factories import completed_interview
@@ -56,9 +57,13 @@ def csrf_token(client: FlaskClient, public_id: str) -> str:
     return factories.csrf_token(client.get(f"/c/o/{public_id}/decline").text)
 
 
-def metadata(data: bytes = BYTES, *, filetype: str = WEBM, sha256: str | None = None) -> str:
-    """Return the Upload-Metadata of a take."""
-    values = {"sha256": sha256 or hashlib.sha256(data).hexdigest(), "filetype": filetype}
+def metadata(
+    data: bytes = BYTES, *, filetype: str = WEBM, sha256: str | None = None, take: str = ""
+) -> str:
+    """Return the Upload-Metadata of a take. An empty `sha256` or `take` is left out."""
+    values = {"sha256": hashlib.sha256(data).hexdigest() if sha256 is None else sha256}
+    values = {name: value for name, value in (values | {"take": take}).items() if value}
+    values["filetype"] = filetype
     return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in values.items())
 
 
@@ -93,7 +98,11 @@ def with_token(
     client: FlaskClient, public_id: str, headers: dict[str, str], changes: dict[str, str | None]
 ) -> dict[str, str]:
     """Return headers with a CSRF token and with changes; names may have underscores."""
-    changed: dict[str, str | None] = {"Accept": "application/json", **headers}
+    changed: dict[str, str | None] = {
+        "Accept": "application/json",
+        "Tus-Resumable": "1.0.0",
+        **headers,
+    }
     if "X_CSRFToken" not in changes:
         changed["X-CSRFToken"] = csrf_token(client, public_id)
     changed |= {name.replace("_", "-"): value for name, value in changes.items()}
@@ -107,16 +116,17 @@ def upload(
     data: bytes = BYTES,
     **headers: str | None,
 ) -> TestResponse:
-    """Send a whole take as the page does, and return the last response."""
+    """Send a whole take as the page does; return the state of the upload, or the refusal."""
     token = {"X_CSRFToken": headers.get("X_CSRFToken") or csrf_token(client, public_id)}
     response = announce(client, public_id, number, data, **token | headers)
     url = response.headers.get("Location")
-    for start in range(0, len(data), MAX_PIECE_BYTES) if url else ():
+    received = int(response.headers.get("Upload-Offset", 0))
+    for start in range(received, len(data), MAX_PIECE_BYTES) if url else ():
         assert url
         response = send_piece(client, url, data[start : start + MAX_PIECE_BYTES], start, **token)
         if response.status_code != 204:
-            break
-    return response
+            return response
+    return client.get(url) if url else response
 
 
 def saved_takes(services: Services, public_id: str) -> list[tuple[str, int, bool]]:
@@ -195,9 +205,15 @@ def test_upload_take_is_stored_and_served_by_range(
     client: FlaskClient, services: Services, started: str
 ) -> None:
     response = upload(client, started)
-    assert response.status_code == 201
+    assert response.status_code == 200
     saved = response.json["saved"]  # type: ignore[index]
-    assert response.json == {"saved": saved, "takes_left": 1}
+    assert response.json == {
+        "state": "saved",
+        "offset": len(BYTES),
+        "saved": saved,
+        "takes_left": 1,
+        "error": None,
+    }
     assert stored_files(services) == {f"recordings/{saved}/original"}
     with services.db.reading() as session:
         recording = session.scalars(select(Recording)).one()
@@ -214,7 +230,7 @@ def test_upload_same_bytes_returns_the_same_take(
 ) -> None:
     token = csrf_token(client, started)
     first, second = upload(client, started), upload(client, started)
-    assert (first.status_code, second.status_code) == (201, 200)
+    assert (first.status_code, second.status_code) == (200, 200)
     assert first.json["saved"] == second.json["saved"]  # type: ignore[index]
     assert saved_takes(services, started) == [("why", 1, True)]
     assert len(stored_files(services)) == 1
@@ -342,7 +358,7 @@ def test_upload_announced_in_time_is_saved_after_the_end(
     clock.current_time = ends + timedelta(minutes=5)
     with services.db.writing() as session:
         factories.apply_deadlines(services, session, services.now())
-    assert send_piece(client, url, BYTES, 0, X_CSRFToken=token).status_code == 201
+    assert send_piece(client, url, BYTES, 0, X_CSRFToken=token).status_code == 204
     with services.db.writing() as session:
         interview = Interview.find(session, started)
         facts = dict(interview.evidence(services.secret_box).facts)
@@ -425,15 +441,18 @@ def test_reopened_interview_keeps_its_takes(
     assert upload(client, started, data=b"two").json["takes_left"] == 0  # type: ignore[index]
 
 
-def test_upload_failed_record_deletes_the_file(
+def test_upload_failed_record_can_be_repeated(
     client: FlaskClient, services: Services, started: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(Interview, "add_recording", fail)
-    assert upload(client, started).status_code == 500
-    assert stored_files(services) == set()
+    with monkeypatch.context() as patch:
+        patch.setattr(Interview, "add_recording", fail)
+        assert upload(client, started).status_code == 500
+    assert {Path(name).name for name in stored_files(services)} == {"take"}
+    response = upload(client, started)
+    assert stored_files(services) == {f"recordings/{response.json['saved']}/original"}  # type: ignore[index]
 
 
 def test_upload_same_take_enqueues_one_remux(

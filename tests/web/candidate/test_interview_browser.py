@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from provider.core.kinds.interview import READY, Interview, Recording
-from provider.web.candidate import interview, interview_uploads
+from provider.web.candidate import interview, tus
 from tests import factories
 from tests.conftest import LiveServer
 from tests.wait_for import wait_for
@@ -133,7 +133,7 @@ def test_recording_once_processed_has_duration_and_seeks(
 def received_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let pages send small pieces, and collect the sizes of all that reach the server."""
     sizes: list[int] = []
-    read_body = interview_uploads._read_body
+    read_body = tus._read_body
 
     def read_and_count() -> bytes:
         body = read_body()
@@ -141,7 +141,7 @@ def received_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return body
 
     monkeypatch.setattr(interview, "MAX_PIECE_BYTES", SMALL_PIECE_BYTES)
-    monkeypatch.setattr(interview_uploads, "_read_body", read_and_count)
+    monkeypatch.setattr(tus, "_read_body", read_and_count)
     return sizes
 
 

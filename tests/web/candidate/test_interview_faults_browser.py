@@ -240,9 +240,7 @@ def test_second_tab_says_that_another_one_records(
     wait_for_chunks(page, 2)
     second = page.context.new_page()
     second.goto(url)
-    expect(
-        second.get_by_text("This interview is open in another tab or window.")
-    ).to_be_visible()
+    expect(second.get_by_text("This interview is open in another tab or window.")).to_be_visible()
     expect(second.get_by_role("button", name="Record now")).to_be_hidden()
     press(page, "Stop and save")
     expect_saved(page)

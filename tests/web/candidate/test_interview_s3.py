@@ -84,7 +84,7 @@ def fetch(client: FlaskClient) -> Fetch:
 def upload_recording(client: FlaskClient, order: str, number: int = 1) -> str:
     """Upload a take, and return the recording's public id."""
     response = upload(client, order, number, interview_factories.webm(tint=0))
-    assert response.status_code == 201, response.text
+    assert response.status_code == 200, response.text
     recording_id: str = response.json["saved"]  # type: ignore[index]
     return recording_id
 
@@ -229,7 +229,7 @@ def test_upload_in_pieces_leaves_only_the_recording_in_the_bucket(
 ) -> None:
     data = b"\x1a\x45\xdf\xa3" + bytes(6_000_000)
     response = upload(client, started, data=data)
-    assert response.status_code == 201, response.text
+    assert response.status_code == 200, response.text
     take = response.json["saved"]  # type: ignore[index]
     assert s3_bucket.keys() == {f"recordings/{take}/original"}
     assert s3_bucket.metadata(f"recordings/{take}/original")["ContentLength"] == len(data)
@@ -241,7 +241,7 @@ def test_upload_with_other_bytes_leaves_nothing_in_the_bucket(
 ) -> None:
     data = b"\x1a\x45\xdf\xa3" + bytes(6_000_000)
     response = upload(client, started, data=data, Upload_Metadata=metadata(b"other"))
-    assert response.status_code == 400
+    assert response.status_code == 460
     assert saved_takes(services, started) == []
     assert s3_bucket.keys() == set()
     assert s3_bucket.count_unfinished_uploads() == 0

@@ -1,7 +1,9 @@
 """Takes in pieces: admission, each wrong piece, two tabs, the quota, and abandoned uploads."""
 
+import hashlib
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,16 +15,20 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from structlog.testing import capture_logs
+from werkzeug.http import parse_date
+from werkzeug.test import TestResponse
 
 import provider
 from provider.app import create_app
 from provider.config import Settings
-from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview import BROKEN, DELETED, READY, Interview, Recording
 from provider.core.kinds.interview.questions import Question
-from provider.core.kinds.interview.uploads import (
-    ABANDONED_AFTER,
-    AGREED_BYTES_PER_SECOND,
+from provider.core.kinds.interview.upload_cleanup import (
     DISCARD_ABANDONED_UPLOADS,
+    UNREFERENCED_AFTER,
+)
+from provider.core.kinds.interview.uploads import (
+    AGREED_BYTES_PER_SECOND,
     MAX_PIECE_BYTES,
     Upload,
     UploadPiece,
@@ -30,6 +36,9 @@ from provider.core.kinds.interview.uploads import (
 )
 from provider.core.scheduled import run_if_due
 from provider.services import Services
+from provider.storage.growing_file import GrowingFile
+from provider.web.candidate import tus
+from provider.web.candidate.tus import PieceHeaders
 from tests import factories, interview_factories
 from tests.factories import ManualClock
 from tests.web.candidate.test_interview import (
@@ -60,7 +69,7 @@ def half_sent(client: FlaskClient, started: str) -> str:
 
 
 def offset(client: FlaskClient, url: str) -> int:
-    response = client.head(url)
+    response = client.head(url, headers={"Tus-Resumable": "1.0.0"})
     assert response.headers["Cache-Control"] == "no-store"
     return int(response.headers["Upload-Offset"])
 
@@ -71,10 +80,23 @@ def original_bytes(services: Services, recording_id: str) -> bytes:
 
 
 def count_rows(services: Services) -> int:
+    """Return how many takes are not saved, with their pieces."""
     with services.db.reading() as session:
-        return len(session.scalars(select(Upload)).all()) + len(
+        unfinished = select(Upload).where(
+            Upload.recording_id.is_(None), Upload.missing_since.is_(None)
+        )
+        return len(session.scalars(unfinished).all()) + len(
             session.scalars(select(UploadPiece)).all()
         )
+
+
+def saved_id(client: FlaskClient, url: str) -> str:
+    """Return the recording of an upload whose last piece was acknowledged."""
+    state = client.get(url).json
+    assert state
+    assert state["state"] == "saved"
+    recording_id: str = state["saved"]
+    return recording_id
 
 
 def test_take_in_pieces_is_saved_whole(
@@ -82,7 +104,7 @@ def test_take_in_pieces_is_saved_whole(
 ) -> None:
     data = bytes(range(256)) * 10_000
     response = upload(client, started, data=data)
-    assert response.status_code == 201
+    assert response.status_code == 200
     saved = response.json["saved"]  # type: ignore[index]
     assert response.json["takes_left"] == 1  # type: ignore[index]
     assert response.headers["Upload-Offset"] == str(len(data))
@@ -98,10 +120,14 @@ def test_announcing_again_tells_where_to_go_on(
     assert (again.headers["Location"], again.headers["Upload-Offset"]) == (half_sent, str(HALF))
     assert offset(client, half_sent) == HALF
     last = send_piece(client, half_sent, DATA[HALF:], HALF)
-    assert last.status_code == 201
-    assert original_bytes(services, last.json["saved"]) == DATA  # type: ignore[index]
-    assert client.head(half_sent).status_code == 404
-    assert announce(client, started, data=DATA).json == last.json
+    assert (last.status_code, last.headers["Upload-Offset"]) == (204, str(len(DATA)))
+    assert original_bytes(services, saved_id(client, half_sent)) == DATA
+    assert offset(client, half_sent) == len(DATA)
+    again = announce(client, started, data=DATA)
+    assert (again.headers["Location"], again.headers["Upload-Offset"]) == (
+        half_sent,
+        str(len(DATA)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,12 +138,17 @@ def test_announcing_again_tells_where_to_go_on(
         ({"Upload_Metadata": metadata(filetype="video/webm<script>")}, 415, "This is not"),
         ({"Upload_Metadata": metadata(filetype=f"{WEBM};{'x' * 100}")}, 415, "This is not"),
         ({"Upload_Metadata": "filetype %%%,sha256"}, 415, "This is not a recording"),
-        ({"Upload_Metadata": metadata(sha256="nonsense")}, 400, "The recording is empty, or came"),
+        ({"Upload_Metadata": metadata(sha256="nonsense")}, 400, "The recording came with a wrong"),
+        ({"Upload_Metadata": metadata(take="no name")}, 400, "The recording came with a wrong"),
+        ({"Upload_Metadata": metadata(take="x" * 65)}, 400, "The recording came with a wrong"),
+        ({"Upload_Defer_Length": "1"}, 400, "The recording is empty, or came without its length"),
+        ({"Tus_Resumable": None}, 412, "The recording was sent in an unknown way"),
+        ({"Tus_Resumable": "0.2.2"}, 412, "The recording was sent in an unknown way"),
         ({"Upload_Length": None}, 400, "The recording is empty, or came without its length"),
         ({"Upload_Length": "0"}, 400, "The recording is empty"),
         ({"Upload_Length": "-1"}, 400, "The recording is empty"),
         ({"Upload_Length": "9" * 5000}, 400, "The recording is empty"),
-        ({"Upload_Length": "9" * 11}, 409, "The recordings of this interview are larger"),
+        ({"Upload_Length": "9" * 11}, 413, "The recordings of this interview are larger"),
         ({"X_CSRFToken": None}, 400, None),
     ],
 )
@@ -182,7 +213,19 @@ def test_free_space_of_the_settings_decides_about_an_upload(
         (0, DATA, {}, 409, "The piece begins at another place than expected"),
         (2000, DATA[2000:], {}, 409, "The piece begins at another place than expected"),
         (HALF, DATA[HALF:] + b"x", {}, 400, "The piece goes beyond the announced length"),
-        (HALF, b"", {}, 400, "The piece is empty"),
+        (HALF, DATA[HALF:], {"Upload_Length": "0"}, 400, "The recording is empty, or came"),
+        (HALF, DATA[HALF:], {"Upload_Length": "3001"}, 400, "This recording was announced with"),
+        (HALF, DATA[HALF:], {"Upload_Checksum": "md5 AAAA"}, 400, "The Upload-Checksum should be"),
+        (HALF, DATA[HALF:], {"Upload_Checksum": "sha1 %"}, 400, "The Upload-Checksum should be"),
+        (
+            HALF,
+            DATA[HALF:],
+            {"Upload_Checksum": f"sha256 {'A' * 44}"},
+            460,
+            "The piece was damaged",
+        ),
+        (HALF, DATA[HALF:], {"Repr_Digest": "sha-512=:AAAA:"}, 400, "The Repr-Digest should be"),
+        (HALF, DATA[HALF:], {"Tus_Resumable": None}, 412, "The recording was sent in an unknown"),
         (HALF, bytes(MAX_PIECE_BYTES + 1), {}, 413, "A piece of a recording should have at most"),
         (HALF, DATA[HALF:], {"Content_Type": WEBM}, 415, "A piece of a recording should be"),
         (HALF, DATA[HALF:], {"Content_Type": None}, 415, "A piece of a recording should be"),
@@ -209,8 +252,8 @@ def test_wrong_piece_has_one_clear_answer_and_loses_nothing(
     assert response.headers.get("Upload-Offset") == (str(HALF) if status_code == 409 else None)
     assert offset(client, half_sent) == HALF
     assert len(stored_files(services)) == 1
-    last = send_piece(client, half_sent, DATA[HALF:], HALF)
-    assert original_bytes(services, last.json["saved"]) == DATA  # type: ignore[index]
+    send_piece(client, half_sent, DATA[HALF:], HALF)
+    assert original_bytes(services, saved_id(client, half_sent)) == DATA
 
 
 def cancel(services: Services, order: str) -> None:
@@ -242,8 +285,8 @@ def fill_quota(services: Services, order: str) -> None:
         allowed = quota_bytes(interview.questions)
         now = services.now()
         size = allowed - len(DATA) + 1
-        other = Upload(order_id=interview.id, question="when", mime=WEBM, size=size)
-        other.sha256, other.received, other.created_at, other.received_at = "0" * 64, size, now, now
+        other = Upload(order_id=interview.id, question="when", take="other", mime=WEBM, size=size)
+        other.received, other.created_at, other.received_at = size, now, now
         session.add(other)
 
 
@@ -274,62 +317,68 @@ def test_upload_to_an_interview_that_takes_no_more_is_refused(
         announce(client, started, data=DATA, X_CSRFToken=token),
         announce(client, started, data=BYTES * 4, X_CSRFToken=token),
     ):
-        assert response.status_code == 409
-        assert response.json == {"error": error, "next": f"/c/o/{started}/"}
+        assert response.json
+        assert response.json["error"] == error
+        assert response.status_code == (413 if end is fill_quota else 409)
+        assert response.json.get("next") == (None if end is fill_quota else f"/c/o/{started}/")
     assert stored_files(services) == before
     assert saved_takes(services, started) == []
 
 
-def test_piece_refused_while_it_is_stored_leaves_no_file(
-    client: FlaskClient, services: Services, started: str, half_sent: str
+def test_piece_refused_while_it_is_stored_is_not_counted(
+    client: FlaskClient,
+    services: Services,
+    started: str,
+    half_sent: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put = services.media.put
-    before = stored_files(services)
+    write = GrowingFile.write
 
-    def put_and_cancel(key: str, chunks: list[bytes]) -> object:
-        stored = put(key, chunks)
+    def write_and_cancel(file: GrowingFile, start: int, data: bytes) -> None:
+        write(file, start, data)
         cancel(services, started)
-        return stored
 
     token = csrf_token(client, started)
-    services.media.put = put_and_cancel  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(GrowingFile, "write", write_and_cancel)
     assert send_piece(client, half_sent, b"x", HALF, X_CSRFToken=token).status_code == 409
-    assert stored_files(services) == before
+    assert offset(client, half_sent) == HALF
 
 
 def test_two_tabs_that_send_one_take_save_it_once(
-    client: FlaskClient, services: Services, started: str, half_sent: str
+    client: FlaskClient,
+    services: Services,
+    started: str,
+    half_sent: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put = services.media.put
+    read_piece = tus.read_piece
     statuses = []
 
-    def put_beside_another_tab(key: str, chunks: list[bytes]) -> object:
-        services.media.put = put  # type: ignore[method-assign]
+    def read_beside_another_tab(headers: PieceHeaders) -> bytes:
+        monkeypatch.setattr(tus, "read_piece", read_piece)
+        data = read_piece(headers)
         statuses.append(send_piece(client, half_sent, DATA[HALF:2500], HALF).status_code)
-        return put(key, chunks)
+        return data
 
-    services.media.put = put_beside_another_tab  # type: ignore[method-assign, assignment]
-    late = send_piece(client, half_sent, DATA[HALF:2000], HALF)
+    monkeypatch.setattr(tus, "read_piece", read_beside_another_tab)
+    late = send_piece(client, half_sent, b"other bytes", HALF)
     assert statuses == [204]
     assert (late.status_code, late.headers["Upload-Offset"]) == (409, "2500")
-    assert len(stored_files(services)) == 2
-    last = send_piece(client, half_sent, DATA[2500:], 2500)
-    assert original_bytes(services, last.json["saved"]) == DATA  # type: ignore[index]
-    assert send_piece(client, half_sent, DATA[2500:], 2500).status_code == 404
+    assert send_piece(client, half_sent, DATA[2500:], 2500).status_code == 204
+    assert original_bytes(services, saved_id(client, half_sent)) == DATA
+    again = send_piece(client, half_sent, DATA[2500:], 2500)
+    assert (again.status_code, again.headers["Upload-Offset"]) == (409, str(len(DATA)))
     assert len(stored_files(services)) == 1
 
 
-def test_take_whose_pieces_are_gone_begins_anew(
+def test_take_whose_bytes_are_gone_begins_anew(
     client: FlaskClient, services: Services, started: str, half_sent: str
 ) -> None:
     services.media.delete_folder("uploads")
     last = send_piece(client, half_sent, DATA[HALF:], HALF)
-    assert (last.status_code, last.json) == (
-        400,
-        {"error": "The recording did not arrive whole. Please send it again"},
-    )
-    assert (count_rows(services), stored_files(services)) == (0, set())
-    assert upload(client, started, data=DATA).status_code == 201
+    assert (last.status_code, last.headers["Upload-Offset"]) == (409, "0")
+    assert stored_files(services) == set()
+    assert upload(client, started, data=DATA).status_code == 200
 
 
 def test_upload_of_another_candidate_is_not_found(
@@ -342,9 +391,10 @@ def test_upload_of_another_candidate_is_not_found(
     stranger = app.test_client()
     open_invitation(stranger, services, other)
     url = f"/c/o/{other}/uploads/{half_sent.rpartition('/')[2]}"
-    assert stranger.head(url).status_code == 404
+    assert stranger.head(url, headers={"Tus-Resumable": "1.0.0"}).status_code == 404
+    assert stranger.get(url).status_code == 404
     assert send_piece(stranger, url, DATA[HALF:], HALF).status_code == 404
-    assert stranger.head(half_sent).status_code == 403
+    assert stranger.get(half_sent).status_code == 403
 
 
 def test_quota_is_twice_all_takes_at_the_agreed_rate() -> None:
@@ -358,15 +408,25 @@ def test_quota_is_twice_all_takes_at_the_agreed_rate() -> None:
     assert quota_bytes(questions) == 2 * 210 * 108_000
 
 
-def test_abandoned_upload_is_discarded_after_a_day(
-    client: FlaskClient, services: Services, half_sent: str, clock: ManualClock
+def test_upload_goes_on_until_the_interview_ends(
+    client: FlaskClient, services: Services, started: str, half_sent: str, clock: ManualClock
 ) -> None:
-    clock.advance(ABANDONED_AFTER - timedelta(minutes=1))
+    with services.db.reading() as session:
+        closes_at = Interview.find(session, started).closes_at
+    assert closes_at
+    expires = client.get(half_sent).headers["Upload-Expires"]
+    assert parse_date(expires) == closes_at.replace(microsecond=0)
+    clock.current_time = closes_at - timedelta(seconds=1)
     assert run_if_due(services, DISCARD_ABANDONED_UPLOADS)
-    assert (count_rows(services), len(stored_files(services))) == (2, 1)
-    clock.advance(timedelta(hours=1))
+    assert offset(client, half_sent) == HALF
+    clock.advance(timedelta(hours=2))
+    with services.db.writing() as session:
+        factories.apply_deadlines(services, session, services.now())
     assert run_if_due(services, DISCARD_ABANDONED_UPLOADS)
     assert (count_rows(services), stored_files(services)) == (0, set())
+    assert client.get(half_sent).status_code == 404
+    with services.db.reading() as session:
+        assert session.scalars(select(Upload)).one().missing_since == clock.current_time
 
 
 def test_upload_of_an_ended_interview_is_discarded_at_once(
@@ -378,16 +438,154 @@ def test_upload_of_an_ended_interview_is_discarded_at_once(
 
 
 @pytest.mark.machine_time  # stores date their files by the machine's clock
-def test_piece_without_a_row_is_deleted_after_a_day(
+def test_file_without_a_row_is_deleted_after_a_day(
     client: FlaskClient, services: Services, half_sent: str, clock: ManualClock
 ) -> None:
     orphan = f"uploads/{'o' * 22}/{'p' * 22}"
     services.media.put(orphan, [b"piece"])
     run_if_due(services, DISCARD_ABANDONED_UPLOADS)
     assert services.media.exists(orphan)
-    clock.advance(ABANDONED_AFTER - timedelta(minutes=1))
-    assert send_piece(client, half_sent, DATA[HALF:2000], HALF).status_code == 204
-    clock.advance(timedelta(minutes=2))
+    clock.advance(UNREFERENCED_AFTER + timedelta(minutes=1))
     assert run_if_due(services, DISCARD_ABANDONED_UPLOADS)
     assert not services.media.exists(orphan)
-    assert len(stored_files(services)) == 2
+    assert len(stored_files(services)) == 1
+
+
+def announce_recording(
+    client: FlaskClient, public_id: str, take: str = "take-1", **headers: str | None
+) -> TestResponse:
+    """Announce a take whose recording begins now."""
+    changes: dict[str, str | None] = {
+        "X_CSRFToken": csrf_token(client, public_id) if "X_CSRFToken" not in headers else None,
+        "Upload_Length": None,
+        "Upload_Defer_Length": "1",
+        "Upload_Metadata": metadata(sha256="", take=take),
+    }
+    return announce(client, public_id, 1, DATA, **changes | headers)
+
+
+def repr_digest(data: bytes) -> str:
+    return f"sha-256=:{b64encode(hashlib.sha256(data).digest()).decode()}:"
+
+
+def test_take_is_sent_while_it_is_recorded(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    announced = announce_recording(client, started)
+    url = announced.headers["Location"]
+    assert announced.status_code == 201
+    assert announced.headers["Tus-Resumable"] == "1.0.0"
+    assert announced.headers["Upload-Defer-Length"] == "1"
+    for start in range(0, len(DATA), HALF):
+        checksum = b64encode(hashlib.sha256(DATA[start : start + HALF]).digest()).decode()
+        piece = send_piece(
+            client, url, DATA[start : start + HALF], start, Upload_Checksum=f"sha256 {checksum}"
+        )
+        assert (piece.status_code, piece.headers["Upload-Offset"]) == (204, str(start + HALF))
+    again = announce_recording(client, started)
+    assert (again.headers["Location"], again.headers["Upload-Offset"]) == (url, str(len(DATA)))
+    assert client.get(url).json == {
+        "state": "receiving",
+        "offset": len(DATA),
+        "saved": None,
+        "takes_left": 2,
+        "error": None,
+    }
+    length = {"Upload_Length": str(len(DATA)), "Repr_Digest": repr_digest(DATA)}
+    last = send_piece(client, url, b"", len(DATA), **length)
+    assert last.status_code == 204
+    assert original_bytes(services, saved_id(client, url)) == DATA
+    assert send_piece(client, url, b"", len(DATA), **length).status_code == 204
+    assert len(saved_takes(services, started)) == 1
+
+
+def test_take_with_a_wrong_digest_is_not_kept_and_begins_anew(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    url = announce_recording(client, started).headers["Location"]
+    damaged = b"\0" + DATA[1:]
+    length = {"Upload_Length": str(len(DATA)), "Repr_Digest": repr_digest(DATA)}
+    last = send_piece(client, url, damaged, 0, **length)
+    assert (last.status_code, last.json) == (
+        460,
+        {"error": "The recording did not arrive whole. Please send it again"},
+    )
+    assert (offset(client, url), stored_files(services)) == (0, set())
+    assert send_piece(client, url, DATA, 0, **length).status_code == 204
+    assert original_bytes(services, saved_id(client, url)) == DATA
+
+
+def test_terminated_upload_is_gone_and_a_saved_take_is_not(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    url = announce_recording(client, started).headers["Location"]
+    assert send_piece(client, url, DATA[:HALF], 0).status_code == 204
+    headers = {"Tus-Resumable": "1.0.0", "X-CSRFToken": csrf_token(client, started)}
+    assert client.delete(url).status_code == 400
+    assert client.delete(url, headers=headers).status_code == 204
+    assert client.get(url).status_code == 404
+    assert (count_rows(services), stored_files(services)) == (0, set())
+    upload(client, started, data=DATA)
+    saved_url = announce(client, started, data=DATA).headers["Location"]
+    json_headers = headers | {"Accept": "application/json"}
+    assert client.delete(saved_url, headers=json_headers).status_code == 409
+    assert saved_id(client, saved_url)
+
+
+def test_growing_take_is_stopped_where_the_quota_ends(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    url = announce_recording(client, started).headers["Location"]
+    fill_quota(services, started)
+    assert send_piece(client, url, DATA[:-1], 0).status_code == 204
+    assert send_piece(client, url, b"xx", len(DATA) - 1).status_code == 413
+    assert offset(client, url) == len(DATA) - 1
+
+
+def test_take_begun_before_the_deadline_may_end_after_it(
+    client: FlaskClient, services: Services, started: str, clock: ManualClock
+) -> None:
+    token = csrf_token(client, started)
+    with services.db.reading() as session:
+        ends = Interview.find(session, started).attempt_ends_at
+    assert ends
+    clock.current_time = ends - timedelta(seconds=1)
+    url = announce_recording(client, started, X_CSRFToken=token).headers["Location"]
+    clock.current_time = ends + timedelta(seconds=80)
+    with services.db.writing() as session:
+        factories.apply_deadlines(services, session, services.now())
+    late = announce_recording(client, started, "take-2", X_CSRFToken=token)
+    assert late.status_code == 409
+    length = {"Upload_Length": str(len(DATA))}
+    last = send_piece(client, url, DATA, 0, X_CSRFToken=token, **length)
+    assert last.status_code == 204
+    assert original_bytes(services, saved_id(client, url)) == DATA
+
+
+def test_options_tell_what_the_server_can_do(client: FlaskClient, started: str) -> None:
+    for path in ("questions/1/takes", "uploads/unknown"):
+        response = client.options(f"/c/o/{started}/{path}")
+        assert response.status_code == 204
+        assert response.headers["Tus-Version"] == "1.0.0"
+        assert response.headers["Tus-Extension"] == (
+            "creation,creation-defer-length,checksum,termination,expiration"
+        )
+        assert response.headers["Tus-Checksum-Algorithm"] == "sha256,sha1"
+        assert int(response.headers["Tus-Max-Size"]) == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("recording_state", "state"), [(READY, "checked"), (BROKEN, "broken"), (DELETED, "saved")]
+)
+def test_state_says_what_became_of_a_take(
+    client: FlaskClient, services: Services, started: str, recording_state: str, state: str
+) -> None:
+    upload(client, started, data=DATA)
+    url = announce(client, started, data=DATA).headers["Location"]
+    with services.db.writing() as session:
+        session.scalars(select(Recording)).one().state = recording_state
+    answer = client.get(url).json
+    assert answer
+    assert answer["state"] == state
+    assert (answer["error"] is None) == (state != "broken")
+    assert answer["takes_left"] == (2 if state == "broken" else 1)

@@ -14,7 +14,8 @@ from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
-from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
+from provider.core.kinds.interview.upload_cleanup import DISCARD_ABANDONED_UPLOADS
+from provider.core.kinds.interview.uploads import Upload
 from provider.core.orders import CLOSE_ATTEMPTS, Order
 from provider.core.staff.permissions import Permission
 from provider.texts import lazy_gettext as _
@@ -92,6 +93,7 @@ KIND = Kind(
         ShownQuestion.question,
         Upload.public_id,
         Upload.question,
+        Upload.take,
         Upload.mime,
         Upload.size,
         Upload.sha256,

@@ -1,44 +1,54 @@
-"""Takes that a browser is sending: the pieces received so far, admission, quota, clean-up.
+"""Takes that a browser is sending: the bytes received so far, admission, quota.
 
-A take is announced with its size and SHA-256, and then sent in pieces. Each piece is a file of its
-own in media storage. The last piece completes the take: the pieces become the original of a
-recording. `discard` deletes the pieces then, and the scheduled work those of abandoned takes.
+A take is announced when its recording begins, and sent while it is recorded. The announcement
+decides whether the take is in time. On disk the bytes are appended to one file; in a bucket each
+piece is a file of its own. When all bytes are there they become the original of a recording.
+
+The row stays after that: the page asks it what became of the take. `upload_cleanup.py` deletes the
+bytes of takes that were never sent to their end.
 """
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, func, or_, select
+from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from provider.core.kinds.interview.answers import BROKEN, READY, Recording
 from provider.core.kinds.interview.models import Interview
 from provider.core.kinds.interview.questions import Question
-from provider.core.orders.states import PENDING, STARTED
-from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base, Database
-from provider.storage.media import MediaStore, StoredFile
+from provider.storage.media import MediaStore
 from provider.texts import gettext_noop
 
 FOLDER = "uploads"  # in media storage: FOLDER/UPLOAD/PIECE
+GROWING_FILE = "take"  # the name of a file that grows, instead of pieces
 MAX_PIECE_BYTES = 1024 * 1024
 # The bit rates that `interview-camera.js` asks of a recorder, picture and sound together.
 AGREED_BYTES_PER_SECOND = (800_000 + 64_000) // 8
 QUOTA_FACTOR = 2  # recorders exceed the agreed rate, and a take may be sent a second time
 MAX_TAKE_BYTES = 2**31 - 1  # the column holds no more
 MAX_UNFINISHED_UPLOADS = 100  # of one interview
-ABANDONED_AFTER = timedelta(days=1)  # since the last piece
+# The time to send the rest of a take that was begun before the end of the interview.
+ARRIVAL_TIME = timedelta(minutes=15)
 QUOTA_MESSAGE = gettext_noop("The recordings of this interview are larger than it allows")
-KEY_PATTERN = re.compile(rf"{FOLDER}/([\w-]{{22}})/[\w-]{{22}}", re.ASCII)
+BROKEN_MESSAGE = gettext_noop("This recording cannot be played. Please record this answer again")
+# The states of an upload, as the page reads them.
+RECEIVING, SAVED, CHECKED = "receiving", "saved", "checked"
 
 
 class Upload(Base):
-    """A take of which `received` bytes of `size` have arrived, without a gap."""
+    """A take of which `received` bytes have arrived, without a gap.
 
-    __tablename__ = "uploads"
-    __table_args__ = (UniqueConstraint("order_id", "question", "sha256"),)
+    `take` is the browser's own id of it. `size` is None while the take is being recorded, and
+    `sha256` (hex) is None unless the browser has announced it. `recording_id` is set when the take
+    is saved, and `missing_since` when the interview ended before all bytes were there.
+    """
+
+    __tablename__ = "take_uploads"
+    __table_args__ = (UniqueConstraint("order_id", "question", "take"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
@@ -46,47 +56,74 @@ class Upload(Base):
     )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     question: Mapped[str] = mapped_column(String(64))
+    take: Mapped[str] = mapped_column(String(64))
     mime: Mapped[str] = mapped_column(String(100))
-    size: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
     received: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     received_at: Mapped[datetime]
+    missing_since: Mapped[datetime | None]
+    recording_id: Mapped[int | None] = mapped_column(ForeignKey("recordings.id"), index=True)
+    recording: Mapped[Recording | None] = relationship()
     pieces: Mapped[list["UploadPiece"]] = relationship(
         order_by="UploadPiece.start", cascade="all, delete-orphan"
     )
 
     @property
     def folder(self) -> str:
-        """The folder of the upload's pieces in media storage."""
+        """The folder of the upload's bytes in media storage."""
         return f"{FOLDER}/{self.public_id}"
 
     @property
-    def announced(self) -> StoredFile:
-        return StoredFile(self.size, self.sha256)
+    def growing_key(self) -> str:
+        """The media key of the file to which a store on disk appends."""
+        return f"{self.folder}/{GROWING_FILE}"
+
+    @property
+    def state(self) -> str:
+        """RECEIVING, SAVED (durable), CHECKED (decoded) or BROKEN."""
+        if self.recording is None:
+            return RECEIVING
+        return {READY: CHECKED, BROKEN: BROKEN}.get(self.recording.state, SAVED)
 
     def next_piece_key(self) -> str:
         """Return a new media key: two tabs may send the same piece at the same time."""
         return f"{self.folder}/{secrets.generate_public_id()}"
 
-    def require_next_piece(self, start: int) -> None:
+    def require_offset(self, start: int) -> None:
         if start != self.received:
             raise WrongOffset(self.received)
 
-    def add_piece(self, start: int, size: int, media_key: str, now: datetime) -> None:
-        self.require_next_piece(start)
-        self.pieces.append(UploadPiece(start=start, size=size, media_key=media_key))
+    def set_size(self, size: int) -> None:
+        """Set the length of a take whose recording has ended. Raises Conflict for another one."""
+        if self.size not in (None, size):
+            raise Conflict("This recording was announced with another length")
+        if size < self.received:
+            raise Conflict("More bytes of this recording have arrived than it has")
+        self.size = size
+
+    def grow(self, start: int, size: int, now: datetime, media_key: str = "") -> None:
+        """Count bytes that are stored; `media_key` names their file, if it is one of its own."""
+        self.require_offset(start)
+        if media_key:
+            self.pieces.append(UploadPiece(start=start, size=size, media_key=media_key))
         self.received, self.received_at = start + size, now
+
+    def restart(self) -> None:
+        """Forget all bytes: the browser sends them again. The time of the announcement stays."""
+        self.pieces.clear()
+        self.received = 0
 
 
 class UploadPiece(Base):
     """A part of a take, `size` bytes from `start`, and its file in media storage."""
 
-    __tablename__ = "upload_pieces"
+    __tablename__ = "take_pieces"
     __table_args__ = (UniqueConstraint("upload_id", "start"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    upload_id: Mapped[int] = mapped_column(ForeignKey("uploads.id"))
+    upload_id: Mapped[int] = mapped_column(ForeignKey("take_uploads.id"))
     start: Mapped[int]
     size: Mapped[int]
     media_key: Mapped[str] = mapped_column(String(80))
@@ -100,10 +137,24 @@ class WrongOffset(Conflict):
         self.offset = offset
 
 
+class QuotaExceeded(Conflict):
+    """A take that is larger than what is left of the interview's quota."""
+
+    def __init__(self) -> None:
+        super().__init__(QUOTA_MESSAGE)
+
+
 def find_upload(session: Session, interview: Interview, public_id: str) -> Upload:
-    """Return an upload of this interview. Raises NotFound, also for one that is completed."""
+    """Return an upload of this interview.
+
+    Raises NotFound, also for an upload whose bytes were deleted.
+    """
     upload = session.scalar(
-        select(Upload).where(Upload.public_id == public_id, Upload.order_id == interview.id)
+        select(Upload).where(
+            Upload.public_id == public_id,
+            Upload.order_id == interview.id,
+            Upload.missing_since.is_(None),
+        )
     )
     if upload is None:
         raise NotFound("There is no such upload")
@@ -114,43 +165,55 @@ def open_upload(
     session: Session,
     interview: Interview,
     question: str,
+    take: str,
     mime: str,
-    announced: StoredFile,
     now: datetime,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
 ) -> Upload:
     """Return the upload of an announced take; a take that was announced before goes on.
 
     Raises Conflict. `require_admitted` says whether the take may be sent.
     """
-    of_interview = select(Upload).where(Upload.order_id == interview.id)
     upload = session.scalar(
-        of_interview.where(Upload.question == question, Upload.sha256 == announced.sha256)
-    )
-    if upload is not None and upload.size != announced.size:
-        raise Conflict("This recording was announced with another length")
-    if announced.size > MAX_TAKE_BYTES:
-        raise Conflict(QUOTA_MESSAGE)
-    if upload is None:
-        unfinished = session.scalar(select(func.count()).select_from(of_interview.subquery()))
-        if (unfinished or 0) >= MAX_UNFINISHED_UPLOADS:
-            raise Conflict("Too many recordings of this interview were not sent to their end")
-        upload = Upload(
-            public_id=secrets.generate_public_id(),
-            order_id=interview.id,
-            question=question,
-            mime=mime,
-            size=announced.size,
-            sha256=announced.sha256,
-            received=0,
-            created_at=now,
-            received_at=now,
+        select(Upload).where(
+            Upload.order_id == interview.id, Upload.question == question, Upload.take == take
         )
-        session.add(upload)
+    )
+    if (size or 0) > MAX_TAKE_BYTES:
+        raise QuotaExceeded
+    if upload is not None:
+        if size is not None and upload.recording_id is None:
+            upload.set_size(size)
+        upload.missing_since = None
+        return upload
+    unfinished = session.scalar(
+        select(func.count()).select_from(_unfinished_uploads(interview).subquery())
+    )
+    if (unfinished or 0) >= MAX_UNFINISHED_UPLOADS:
+        raise Conflict("Too many recordings of this interview were not sent to their end")
+    upload = Upload(
+        public_id=secrets.generate_public_id(),
+        order_id=interview.id,
+        question=question,
+        take=take,
+        mime=mime,
+        size=size,
+        sha256=sha256,
+        received=0,
+        created_at=now,
+        received_at=now,
+    )
+    session.add(upload)
+    session.flush()
     return upload
 
 
-def require_admitted(session: Session, interview: Interview, upload: Upload, now: datetime) -> None:
-    """Raise Conflict unless this take may be sent at present.
+def require_admitted(
+    session: Session, interview: Interview, upload: Upload, now: datetime, size: int
+) -> None:
+    """Raise Conflict unless this take, of at least `size` bytes, may be sent at present.
 
     A take that was announced in time may arrive until the interview is closed.
     """
@@ -161,8 +224,24 @@ def require_admitted(session: Session, interview: Interview, upload: Upload, now
         raise Conflict(interview.time_over_message)
     if not interview.takes_left(interview.find_question(upload.question)):
         raise Conflict("This answer cannot be recorded again")
-    if upload.size > bytes_left(session, interview, upload):
-        raise Conflict(QUOTA_MESSAGE)
+    if max(size, upload.size or 0) > bytes_left(session, interview, upload):
+        raise QuotaExceeded
+
+
+def hold_open_for(interview: Interview, upload: Upload, now: datetime) -> None:
+    """Keep the interview open until a take that was announced in time can have arrived."""
+    seconds = 0
+    if upload.size is None:  # it is being recorded
+        questions = {question.key: question for question in interview.questions}
+        seconds = questions[upload.question].answer_seconds
+    until = now + timedelta(seconds=seconds) + ARRIVAL_TIME
+    if not interview.is_running(until):
+        interview.hold_open(until)
+
+
+def expires_at(interview: Interview) -> datetime | None:
+    """Return the time until which unfinished takes are stored; None when the interview is over."""
+    return interview.closes_at
 
 
 def quota_bytes(questions: Iterable[Question]) -> int:
@@ -179,67 +258,29 @@ def bytes_left(session: Session, interview: Interview, upload: Upload | None = N
     start = interview.started_at
     recorded = sum(take.size for take in interview.recordings if start and take.created_at >= start)
     # Bytes that were announced but never sent must not block a later take.
-    received = select(func.coalesce(func.sum(Upload.received), 0)).where(
-        Upload.order_id == interview.id
-    )
+    unfinished = _unfinished_uploads(interview)
     if upload is not None:
-        received = received.where(Upload.id != upload.id)
+        unfinished = unfinished.where(Upload.id != upload.id)
+    received = select(func.coalesce(func.sum(unfinished.subquery().c.received), 0))
     used = recorded + (session.scalar(received) or 0)
     return max(0, min(quota_bytes(interview.questions) - used, MAX_TAKE_BYTES))
 
 
 def discard(db: Database, media: MediaStore, public_id: str) -> None:
-    """Delete an upload and its pieces. Raises Unavailable; then the scheduled work repeats it.
+    """Delete an upload and its bytes. Raises Unavailable; then the scheduled work repeats it.
 
-    The files go first: a row that is left over still names its files.
+    The files go first: a row that is left over still names its files. A saved take stays.
     """
     media.delete_folder(f"{FOLDER}/{public_id}")
     with db.writing() as session:
         upload = session.scalar(select(Upload).where(Upload.public_id == public_id))
-        if upload is not None:
+        if upload is not None and upload.recording_id is None:
             session.delete(upload)
 
 
-def _discard_abandoned(context: WorkContext) -> None:
-    idle_since = context.now() - ABANDONED_AFTER
-    with context.db.reading() as session:
-        abandoned = session.scalars(_abandoned_ids(idle_since)).all()
-    for public_id in abandoned:
-        discard(context.db, context.media, public_id)
-    _delete_unreferenced_pieces(context, idle_since)
-
-
-def _has_abandoned(session: Session, now: datetime) -> bool:
-    return session.scalar(_abandoned_ids(now - ABANDONED_AFTER).limit(1)) is not None
-
-
-def _abandoned_ids(idle_since: datetime) -> Select[str]:
-    return (
-        select(Upload.public_id)
-        .join(Interview, Interview.id == Upload.order_id)
-        .where(
-            or_(
-                Upload.received_at <= idle_since,
-                Interview.status != PENDING,
-                Interview.progress != STARTED,
-            )
-        )
+def _unfinished_uploads(interview: Interview) -> Select[Upload]:
+    return select(Upload).where(
+        Upload.order_id == interview.id,
+        Upload.recording_id.is_(None),
+        Upload.missing_since.is_(None),
     )
-
-
-def _delete_unreferenced_pieces(context: WorkContext, modified_before: datetime) -> None:
-    """Delete the files that a crash left without a row."""
-    for key, _ in context.media.list_files(modified_before, folder=FOLDER):
-        if match := KEY_PATTERN.fullmatch(key):
-            with context.db.reading() as session:
-                is_known = session.scalar(select(Upload.id).where(Upload.public_id == match[1]))
-            if is_known is None:
-                context.media.delete(key)
-
-
-DISCARD_ABANDONED_UPLOADS = ScheduledWork(
-    "discard_abandoned_uploads",
-    every=timedelta(hours=1),
-    run=_discard_abandoned,
-    is_needed=_has_abandoned,
-)

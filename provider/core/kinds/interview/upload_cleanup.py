@@ -1,0 +1,71 @@
+"""The scheduled work that deletes the bytes of takes that were never sent to their end.
+
+An upload goes on until its interview ends: the browser deletes what the server has acknowledged, so
+the server is the only one that has those bytes. After the end the bytes go, and the row stays: it
+says that an announced take is missing.
+"""
+
+import re
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session
+
+from provider.core.kinds.interview.models import Interview
+from provider.core.kinds.interview.uploads import FOLDER, GROWING_FILE, Upload
+from provider.core.orders.states import PENDING, STARTED
+from provider.core.scheduled import ScheduledWork, WorkContext
+
+# Files without a row are deleted when they are older: a piece is stored before its row.
+UNREFERENCED_AFTER = timedelta(days=1)
+KEY_PATTERN = re.compile(rf"{FOLDER}/([\w-]{{22}})/(?:[\w-]{{22}}|{GROWING_FILE})", re.ASCII)
+
+
+def _discard_abandoned(context: WorkContext) -> None:
+    now = context.now()
+    with context.db.reading() as session:
+        abandoned = session.scalars(_abandoned_ids()).all()
+    for public_id in abandoned:
+        context.media.delete_folder(f"{FOLDER}/{public_id}")
+        with context.db.writing() as session:
+            upload = session.scalars(select(Upload).where(Upload.public_id == public_id)).one()
+            if upload.recording_id is None:
+                upload.restart()
+                upload.missing_since = now
+    _delete_unreferenced_files(context, now - UNREFERENCED_AFTER)
+
+
+def _has_abandoned(session: Session, _: datetime) -> bool:
+    return session.scalar(_abandoned_ids().limit(1)) is not None
+
+
+def _abandoned_ids() -> Select[str]:
+    is_over = or_(Interview.status != PENDING, Interview.progress != STARTED)
+    return (
+        select(Upload.public_id)
+        .join(Interview, Interview.id == Upload.order_id)
+        .where(Upload.recording_id.is_(None), Upload.missing_since.is_(None), is_over)
+    )
+
+
+def _delete_unreferenced_files(context: WorkContext, modified_before: datetime) -> None:
+    """Delete the files that a crash left: without a row, or beside a take that is saved."""
+    for key, _ in context.media.list_files(modified_before, folder=FOLDER):
+        if match := KEY_PATTERN.fullmatch(key):
+            is_unfinished = (
+                select(Upload.id)
+                .where(Upload.public_id == match[1])
+                .where(Upload.recording_id.is_(None), Upload.missing_since.is_(None))
+            )
+            with context.db.reading() as session:
+                is_needed = session.scalar(is_unfinished) is not None
+            if not is_needed:
+                context.media.delete(key)
+
+
+DISCARD_ABANDONED_UPLOADS = ScheduledWork(
+    "discard_abandoned_uploads",
+    every=timedelta(hours=1),
+    run=_discard_abandoned,
+    is_needed=_has_abandoned,
+)
