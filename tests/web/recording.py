@@ -3,6 +3,7 @@
 from base64 import b64decode
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ window.MediaRecorder = class extends RealRecorder {
         this.addEventListener("dataavailable", async ({data}) => {
             const reader = new FileReader();
             const index = number++;
-            reader.onload = () => window.reportChunk(id, index, reader.result.split("base64,")[1] || "");
+            const encoded = () => reader.result.split("base64,")[1] || "";
+            reader.onload = () => window.reportChunk(id, index, encoded());
             reader.readAsDataURL(data);
         });
     }
@@ -75,7 +77,7 @@ def decode_pictures(path: Path) -> Pictures:
     """Decode every picture of a recording from its start to its end."""
     with av.open(path) as container:
         times = [frame.time for frame in container.decode(video=0) if frame.time is not None]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     return Pictures(len(times), times[-1], max(gaps, default=0.0))
 
 
