@@ -96,10 +96,9 @@ export function sendTake(
       const kind = uploadUrl === null ? ANNOUNCE : offset === null || isEnded ? ASK : PIECE;
       const response = await request(kind);
       if (SAVED_STATES.includes(response.reply.state)) return { ...response.reply, upload: uploadUrl };
-      const isKnown = takeOffset(kind, response);
-      if (isKnown && failures === 0) continue;
-      if (isKnown) await pause(delayMs());
-      else if (!(await hasFreshToken(response))) await recover(kind, response);
+      if (takeOffset(kind, response)) {
+        if (needsPause(kind, response)) await pause(delayMs());
+      } else if (!(await hasFreshToken(response))) await recover(kind, response);
     }
     return null;
   }
@@ -148,9 +147,16 @@ export function sendTake(
     if (kind === PIECE && status < 300) {
       failures = 0;
       pieceBytes = Math.min(pieceBytes * 2, maxPieceBytes);
-    } else if (status === 409 || (kind === ASK && offset === size && isFinished)) failures++;
+    }
     if (offset !== null) onProgress(Math.min(offset, size), size);
     return true;
+  }
+
+  // Another offset than expected, or a take that is still being saved: no reason to ask at once.
+  function needsPause(kind, { status }) {
+    const isWaiting = status === 409 || (kind === ASK && offset === size && isFinished);
+    if (isWaiting) failures++;
+    return isWaiting;
   }
 
   async function hasFreshToken({ status, reply }) {
