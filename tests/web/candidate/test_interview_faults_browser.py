@@ -14,6 +14,7 @@ from provider.errors import Unavailable
 from provider.storage.free_space import FULL_MESSAGE
 from tests.conftest import LiveServer
 from tests.endurance.server import Instance
+from tests.web.accessibility import AccessibilityChecker
 from tests.web.recording import (
     RecordedTakes,
     count_kept_chunks,
@@ -109,6 +110,9 @@ def test_line_cut_across_a_reload_in_a_take_goes_on(
     wait_for_chunks(page, count_kept_chunks(page) + 3)
     page.reload()
     expect(page.get_by_role("heading", name="Your recording was interrupted")).to_be_focused()
+    checker = AccessibilityChecker(page, in_turn=True)
+    checker.check_page("interrupted")
+    assert checker.problems == []
     press(page, "Send this answer")
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
     page.unroute(UPLOAD_URLS)
