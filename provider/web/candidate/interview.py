@@ -9,7 +9,6 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from markupsafe import Markup
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
@@ -26,12 +25,11 @@ from provider.core.kinds.interview.uploads import (
     bytes_left,
     find_upload,
 )
-from provider.core.orders import INVITE, Link
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import csp, range_responses
+from provider.web.candidate import interview_device, tus
 from provider.web.candidate import interview_uploads as uploads
-from provider.web.candidate import tus
 from provider.web.candidate.interview_navigation import (
     find_question_position,
     list_question_positions,
@@ -44,19 +42,19 @@ from provider.web.candidate.responses import (
 )
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 from provider.web.candidate.tus import UploadRejected
-from provider.web.qr_code import qr_code
 
 UPLOAD_ENDPOINTS = {
     *("announce_take", "upload_options", "upload_state", "send_piece", "terminate_upload"),
 }
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
+routes.register_blueprint(interview_device.routes)
 
 
 @routes.url_value_preprocessor
 def _limit_body(endpoint: str | None, _: dict[str, Any] | None) -> None:
     # The CSRF check may read the body before the view runs, so the limit is set before it.
-    if endpoint and endpoint.endswith((".send_piece", ".measure_line")):
+    if endpoint and endpoint.endswith(".send_piece"):
         request.max_content_length = MAX_PIECE_BYTES
 
 
@@ -69,18 +67,9 @@ def camera(public_id: str) -> ResponseReturnValue:
         page = render_template(
             "candidate/interview/camera.html",
             **_template_context(candidate_request),
-            phone_code=_phone_code(candidate_request),
+            phone_code=interview_device.phone_code(candidate_request),
         )
     return _recording_page_response(page)
-
-
-@routes.post("/line")
-def measure_line(public_id: str) -> ResponseReturnValue:
-    """Read and discard a body; the browser measures how long its upload takes."""
-    with order_for_read(public_id, Interview):
-        pass
-    request.get_data(cache=False)
-    return "", 204
 
 
 @routes.post("/interview")
@@ -257,16 +246,6 @@ def _recording_page_response(page: str) -> Response:
         current_services().media.origin
     )
     return response
-
-
-def _phone_code(candidate_request: CandidateRequest[Interview]) -> Markup | None:
-    """Return the invitation as a QR code, so that the candidate goes on with a phone."""
-    services = current_services()
-    link = Link.find_permanent(candidate_request.session, candidate_request.order, INVITE)
-    if link is None:
-        return None
-    url = services.urls.invitation(link.get_token(services.secret_box))
-    return qr_code(url, gettext("QR code that opens this interview on your phone"))
 
 
 def _next_url(order: Interview) -> str:
