@@ -43,7 +43,7 @@ let isRetake = Boolean(step("saved")); // the candidate knows the question and b
 let take = null; // the one that is recorded, looked at or sent
 let recorded = null; // its blob, while the candidate looks at it
 let isSending = false; // the whole take, after its end
-let refusal = null; // why the server refuses the take that is recorded
+let problem = null; // of the upload, while the take is recorded: message, is it final, next URL
 let isUnsaved = false;
 let countdown = null;
 let endThinking = null; // what follows the time to think, while it runs
@@ -51,11 +51,12 @@ let endThinking = null; // what follows the time to think, while it runs
 const observers = {
   onProgress(sent, size) {
     if (isSending) return view.showProgress(sent, size);
+    problem = null;
     if (take?.isRecording?.()) setSaveState(root, "recording", TEXTS.recording);
   },
   onProblem(message, isFinal, nextUrl) {
     if (isSending) return showUploadProblem(message, isFinal, nextUrl);
-    if (isFinal) refusal = [message, isFinal, nextUrl];
+    problem = [message, isFinal, nextUrl];
     if (!take?.isRecording?.()) return;
     if (isFinal) stop();
     else setSaveState(root, "recording", TEXTS.recordingOffline);
@@ -72,8 +73,8 @@ async function show() {
     stream = await openCamera({ soundOnly, onNoAnswer: () => showProblem(root, "waiting") });
     showProblem(root);
     for (const track of stream.getTracks()) track.addEventListener("ended", handleDeviceLost);
-  } catch (problem) {
-    return showProblem(root, String(problem));
+  } catch (name) {
+    return showProblem(root, String(name));
   }
   let thinkSeconds = 0;
   if (!isRetake) {
@@ -81,8 +82,8 @@ async function show() {
       const shown = await fetchQuestion(root.dataset);
       find("[data-question]").innerHTML = shown.question;
       thinkSeconds = shown.think_seconds_left;
-    } catch (problem) {
-      return showQuestionProblem(problem);
+    } catch (reason) {
+      return showQuestionProblem(reason);
     }
   }
   showLive();
@@ -151,7 +152,7 @@ function handleDeviceLost() {
 function record() {
   countdown?.stop();
   endThinking = null;
-  refusal = null;
+  problem = null;
   isSending = false;
   try {
     take = recordTake(stream, target, observers, finishRecording);
@@ -188,7 +189,7 @@ function finishRecording(blob) {
   closeCamera(stream);
   step("live").hidden = true;
   announce(root, TEXTS.stopped);
-  if (blob.size && problems.reasons.length && !refusal) return review(blob, problems);
+  if (blob.size && problems.reasons.length && !problem?.[1]) return review(blob, problems);
   send(blob);
 }
 
@@ -233,7 +234,8 @@ function send(blob) {
   view.begin(blob);
   if (!blob.size) return showUploadProblem(TEXTS.nothingRecorded, true);
   if (blob.size > maxTakeBytes) return showUploadProblem(TEXTS.tooLarge, true);
-  if (refusal) return showUploadProblem(...refusal);
+  if (problem) showUploadProblem(...problem);
+  if (problem?.[1]) return;
   isUnsaved = isSending = true;
   const sent = take;
   sent.finish().then(

@@ -34,7 +34,7 @@ QUESTIONS = [
     {"key": "why", "text": "Why us?", "think_seconds": 60, "answer_seconds": 600, "takes": 3}
 ]
 UPLOAD_URLS = "**/uploads/*"
-OFFLINE_TEXT = "Recording – kept on this device while there is no connection"
+OFFLINE_TEXT = "No connection: your answer is stored on this device"
 
 
 @pytest.fixture
