@@ -93,6 +93,7 @@ tools:
 	command -v redis-server valkey-server >/dev/null || { missing="$$missing redis-server"; enough=; }; \
 	test -x /usr/sbin/pgbouncer || { missing="$$missing pgbouncer"; enough=; }; \
 	test -x /usr/sbin/nginx || { missing="$$missing nginx-light"; enough=; }; \
+	test -x /usr/bin/firefox-esr || test -x /usr/bin/firefox || { missing="$$missing firefox-esr"; enough=; }; \
 	test -n "$$missing" || exit 0; \
 	install="apt-get install -y --no-install-recommends"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sudo=; \
@@ -103,6 +104,7 @@ tools:
 	$$sudo apt-get update -qq || true; \
 	apt-cache show chromium-headless-shell >/dev/null 2>&1 || \
 		missing="$${missing/chromium-headless-shell/chromium}"; \
+	apt-cache show firefox-esr >/dev/null 2>&1 || missing="$${missing/firefox-esr/}"; \
 	$$sudo $$install -qq $$missing >/dev/null || { \
 		echo "This command failed: $$install $$missing" >&2; \
 		test -z "$${CI:-}" || test -n "$$enough"; }

@@ -9,7 +9,7 @@ the page says “Saved”. Only recording needs scripts; everything else is plai
 
 from typing import Any
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -32,7 +32,7 @@ from provider.errors import NotFound
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import range_responses
-from provider.web.candidate import interview_answers, interview_course, tus
+from provider.web.candidate import interview_answers, interview_course, interview_device, tus
 from provider.web.candidate import interview_uploads as uploads
 from provider.web.candidate.interview_answers import render_question
 from provider.web.candidate.interview_course import find_next_page
@@ -57,6 +57,7 @@ UPLOAD_ENDPOINTS = {
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 routes.register_blueprint(interview_answers.routes)
 routes.register_blueprint(interview_course.routes)
+routes.register_blueprint(interview_device.routes)
 
 
 @routes.url_value_preprocessor
@@ -72,8 +73,11 @@ def camera(public_id: str) -> ResponseReturnValue:
     with order_for_read(public_id, Interview) as candidate_request:
         if not candidate_request.order.is_waiting_for_candidate:
             return redirect_to_landing(public_id)
-        context = template_context(candidate_request)
-        page = render_template("candidate/interview/camera.html", **context)
+        page = render_template(
+            "candidate/interview/camera.html",
+            **template_context(candidate_request),
+            phone_code=interview_device.phone_code(candidate_request),
+        )
     return recording_page_response(page)
 
 

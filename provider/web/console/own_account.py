@@ -1,10 +1,6 @@
 """The page of the person who is signed in: password, second step, passkeys, and sessions."""
 
-import io
-
-import segno
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
-from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -40,6 +36,7 @@ from provider.web.console.authentication import (
     record_act,
     requires,
 )
+from provider.web.qr_code import qr_code
 
 routes = Blueprint("own_account", __name__, url_prefix="/me")
 
@@ -226,7 +223,7 @@ def _render_set_up(problem: str = "") -> Response:
         address = begin_set_up(session, services.secret_box, staff)
     page = render_template(
         "console/second_step.html",
-        picture=_qr_code(address),
+        picture=qr_code(address, "QR code for your authenticator app"),
         secret=address.partition("secret=")[2].partition("&")[0],
         problem=problem,
     )
@@ -235,21 +232,3 @@ def _render_set_up(problem: str = "") -> Response:
 
 def _render_codes(codes: list[str], *, is_new: bool) -> Response:
     return make_response(render_template("console/recovery_codes.html", codes=codes, is_new=is_new))
-
-
-def _qr_code(text: str) -> Markup:
-    """Return a QR code as SVG without inline styles, which the pages' CSP forbids."""
-    output = io.BytesIO()
-    segno.make(text, error="m").save(
-        output,
-        kind="svg",
-        xmldecl=False,
-        svgns=True,
-        omitsize=True,
-        border=4,
-        light="white",
-        title="QR code for your authenticator app",
-        svgclass="qr-code",
-        lineclass=None,
-    )
-    return Markup(output.getvalue().decode())  # noqa: S704  (segno escapes the title)

@@ -1,13 +1,24 @@
 // Camera, microphone and recorder: opens them, and names the problem when one does not work.
 
-const VIDEO_CONSTRAINTS = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
-const BIT_RATES = { videoBitsPerSecond: 800_000, audioBitsPerSecond: 64_000 };
-const MIME_TYPES = [
+import { loadValue, saveValue } from "./candidate-storage.js";
+import { bitRates } from "./interview-line.js";
+
+const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 } };
+const NO_ANSWER_MS = 15000; // of the browser's question whether this page may use the devices
+const VIDEO_TYPES = [
   "video/webm;codecs=vp9,opus",
   "video/webm;codecs=vp8,opus",
+  "video/webm;codecs=h264,opus",
   "video/webm",
   "video/mp4;codecs=avc1.42E01E,mp4a.40.2",
   "video/mp4",
+];
+const SOUND_TYPES = [
+  "audio/webm;codecs=opus",
+  "audio/webm",
+  "audio/mp4;codecs=mp4a.40.2",
+  "audio/mp4",
+  "audio/ogg;codecs=opus",
 ];
 const PROBLEMS = {
   NotAllowedError: "denied",
@@ -17,41 +28,62 @@ const PROBLEMS = {
   AbortError: "busy",
   OverconstrainedError: "unsuitable",
 };
+const DEVICE_KEYS = { videoinput: "interview-camera", audioinput: "interview-microphone" };
 
 /** Enable the buttons; they are disabled until the script that handles them has loaded. */
 export function enableButtons(root) {
   for (const button of root.querySelectorAll("[data-action]")) button.disabled = false;
 }
 
-/** Return a stream of camera and microphone; throws the name of the problem. */
-export async function openCamera() {
+/**
+ * Return a stream of microphone and camera, or with `soundOnly` of the microphone. Throws the name
+ * of the problem. `onNoAnswer` is called when the browser's question has no answer for a while.
+ */
+export async function openCamera({ soundOnly = false, onNoAnswer = () => {} } = {}) {
   if (!window.isSecureContext) throw "insecure";
-  if (!navigator.mediaDevices?.getUserMedia || !supportedMimeType()) throw "unsupported";
+  if (!navigator.mediaDevices?.getUserMedia || !supportedType(soundOnly)) throw "unsupported";
+  const timer = setTimeout(onNoAnswer, NO_ANSWER_MS);
   try {
-    return await requestStream(VIDEO_CONSTRAINTS);
+    return await requestStream(soundOnly);
   } catch (error) {
     throw PROBLEMS[error.name] || "unknown";
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-async function requestStream(video) {
+async function requestStream(soundOnly) {
+  const video = !soundOnly && { ...PICTURE, ...chosenDevice("videoinput", { facingMode: "user" }) };
+  const audio = chosenDevice("audioinput", true);
   try {
-    return await navigator.mediaDevices.getUserMedia({ video, audio: true });
+    return await navigator.mediaDevices.getUserMedia({ video, audio });
   } catch (error) {
     // Any camera is better than none.
-    if (error.name !== "OverconstrainedError" || video === true) throw error;
-    return requestStream(true);
+    if (error.name !== "OverconstrainedError") throw error;
+    return navigator.mediaDevices.getUserMedia({ video: !soundOnly, audio: true });
   }
+}
+
+function chosenDevice(kind, otherwise) {
+  const id = loadValue(DEVICE_KEYS[kind]);
+  return id ? { deviceId: { ideal: id } } : otherwise;
+}
+
+/** Remember the device that the candidate chose; `kind` is `videoinput` or `audioinput`. */
+export function chooseDevice(kind, id) {
+  saveValue(DEVICE_KEYS[kind], id);
 }
 
 /** Return a recorder with the best type of this browser; its `mimeType` is the type it uses. */
 export function createRecorder(stream) {
-  return new MediaRecorder(stream, { mimeType: supportedMimeType(), ...BIT_RATES });
+  const soundOnly = !stream.getVideoTracks().length;
+  return new MediaRecorder(stream, { mimeType: supportedType(soundOnly), ...bitRates() });
 }
 
-function supportedMimeType() {
+function supportedType(soundOnly) {
   if (!window.MediaRecorder?.isTypeSupported) return null;
-  return MIME_TYPES.find((type) => MediaRecorder.isTypeSupported(type)) || null;
+  const types = soundOnly ? SOUND_TYPES : VIDEO_TYPES;
+  return types.find((type) => MediaRecorder.isTypeSupported(type)) || null;
 }
 
 /** Show and focus the problem `name` in `root`; null hides all problems. */

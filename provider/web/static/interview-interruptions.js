@@ -2,10 +2,14 @@
 
 const MIN_HIDDEN_MS = 2000; // a shorter look at something else leaves no gap
 
+function hasPicture(stream) {
+  return stream.getVideoTracks().length > 0;
+}
+
 /**
  * Watch the tracks of `stream` and this page until `stop()`. `onChange` gets the names of what is
  * wrong now: `mutedSound`, `mutedPicture`. `stop` returns the names of all that happened, `left`
- * (this page was not visible) and `ended` (a track ended for good) included.
+ * (this page was not visible), `rotated` and `ended` (a track ended for good) included.
  */
 export function watchInterruptions(stream, onChange) {
   const present = new Set();
@@ -37,6 +41,11 @@ export function watchInterruptions(stream, onChange) {
     track.addEventListener("ended", () => past.add("ended"), { signal });
   }
   document.addEventListener("visibilitychange", checkVisibility, { signal });
+  function noteRotation() {
+    past.add("rotated");
+    onChange([...present], [...past]);
+  }
+  if (hasPicture(stream)) screen.orientation?.addEventListener("change", noteRotation, { signal });
 
   return {
     stop() {

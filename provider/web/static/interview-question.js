@@ -4,52 +4,77 @@ import { loadValue, saveValue } from "./candidate-storage.js";
 import { TEXTS } from "./candidate-texts.js";
 import {
   closeCamera,
-  createRecorder,
   enableButtons,
   openCamera,
   showPreview,
   showProblem,
 } from "./interview-camera.js";
+import { awaitCheck, watchChecks } from "./interview-checked.js";
 import { countDown } from "./interview-countdown.js";
+import { becomeOnlyRecorder } from "./interview-lock.js";
 import { fetchQuestion } from "./interview-show.js";
 import { listen } from "./interview-sound.js";
-import { keepTake, loadTake } from "./interview-store.js";
-import { sendTake } from "./interview-upload.js";
+import { loadTake } from "./interview-store.js";
+import { recordTake, resumeTake } from "./interview-take.js";
+import { announce, createUploadView, setSaveState } from "./interview-upload-view.js";
 import { watchRecording } from "./interview-watch.js";
 
 const root = document.querySelector("[data-interview]");
 const find = (selector) => root.querySelector(selector);
 const step = (name) => find(`[data-step="${name}"]`);
 const button = (name) => find(`[data-action="${name}"]`);
-const { uploadUrl, csrf } = root.dataset;
+const soundOnly = root.dataset.answer === "audio";
 const thinkSecondsLeft = Number(root.dataset.thinkSecondsLeft); // 0: over, or not begun
 const answerSeconds = Number(root.dataset.answerSeconds);
 const maxTakeBytes = Number(root.dataset.maxTakeBytes);
-const maxPieceBytes = Number(root.dataset.maxPieceBytes);
+const interviewPath = location.pathname.replace(/questions\/.*/, "");
+const target = {
+  url: root.dataset.uploadUrl,
+  csrf: root.dataset.csrf,
+  maxPieceBytes: Number(root.dataset.maxPieceBytes),
+};
 const JUST_SAVED_KEY = `${location.pathname}#saved`;
+const view = createUploadView(root);
 
 let stream = null;
 let listener = null;
 let watch = null;
 let isRetake = Boolean(step("saved")); // the candidate knows the question and begins by hand
-let recordedTake = null; // one that the candidate should look at before it is sent
-let recorder = null;
+let take = null; // the one that is recorded, looked at or sent
+let recorded = null; // its blob, while the candidate looks at it
+let isSending = false; // the whole take, after its end
+let problem = null; // of the upload, while the take is recorded: message, is it final, next URL
 let isUnsaved = false;
 let countdown = null;
 let endThinking = null; // what follows the time to think, while it runs
-let upload = null;
-let keptTake = null; // what this device keeps of the take until it is saved
+
+const observers = {
+  onProgress(sent, size) {
+    if (isSending) return view.showProgress(sent, size);
+    problem = null;
+    if (take?.isRecording?.()) setSaveState(root, "recording", TEXTS.recording);
+  },
+  onProblem(message, isFinal, nextUrl) {
+    if (isSending) return showUploadProblem(message, isFinal, nextUrl);
+    problem = [message, isFinal, nextUrl];
+    if (!take?.isRecording?.()) return;
+    if (isFinal) stop();
+    else setSaveState(root, "recording", TEXTS.recordingOffline);
+  },
+};
 
 async function show() {
   showProblem(root);
   countdown?.stop();
   endThinking = null;
+  if (!(await becomeOnlyRecorder(interviewPath))) return showProblem(root, "elsewhere");
   for (const name of ["ready", "saved", "review"]) step(name)?.setAttribute("hidden", "");
   try {
-    stream = await openCamera();
+    stream = await openCamera({ soundOnly, onNoAnswer: () => showProblem(root, "waiting") });
+    showProblem(root);
     for (const track of stream.getTracks()) track.addEventListener("ended", handleDeviceLost);
-  } catch (problem) {
-    return showProblem(root, String(problem));
+  } catch (name) {
+    return showProblem(root, String(name));
   }
   let thinkSeconds = 0;
   if (!isRetake) {
@@ -57,12 +82,13 @@ async function show() {
       const shown = await fetchQuestion(root.dataset);
       find("[data-question]").innerHTML = shown.question;
       thinkSeconds = shown.think_seconds_left;
-    } catch (problem) {
-      return showQuestionProblem(problem);
+    } catch (reason) {
+      return showQuestionProblem(reason);
     }
   }
   showLive();
-  if (isRetake) announce(TEXTS.pressRecord);
+  // Without a limit of the time to think, the candidate begins by hand.
+  if (isRetake || thinkSeconds === null) announce(root, TEXTS.pressRecord);
   else if (thinkSeconds) countThinkTime(thinkSeconds, record);
   else record();
 }
@@ -85,7 +111,7 @@ function showLive() {
 function countThinkTime(seconds, onEnd) {
   endThinking = onEnd;
   countdown = countDown(root, seconds, {
-    label: TEXTS.timeToThink,
+    label: onEnd === record ? TEXTS.recordingStartsIn : TEXTS.timeToThink,
     warnings: [[10, TEXTS.tenSecondsUntilStart]],
     onEnd,
   });
@@ -114,7 +140,7 @@ function showQuestionProblem({ text, next }) {
 
 // An unplugged camera ends the recording here; otherwise its first part would be lost.
 function handleDeviceLost() {
-  if (recorder?.state === "recording") return stop();
+  if (take?.isRecording?.()) return stop();
   countdown?.stop();
   endThinking = null;
   listener?.stop();
@@ -126,23 +152,15 @@ function handleDeviceLost() {
 function record() {
   countdown?.stop();
   endThinking = null;
-  const chunks = [];
+  problem = null;
+  isSending = false;
   try {
-    recorder = createRecorder(stream);
-    keptTake = keepTake(location.pathname);
-    recorder.addEventListener("dataavailable", ({ data }) => {
-      if (!data.size) return;
-      chunks.push(data);
-      keptTake.add(data);
-    });
-    recorder.addEventListener("stop", () => finishRecording(chunks));
-    recorder.addEventListener("error", stop);
-    recorder.start(1000);
+    take = recordTake(stream, target, observers, finishRecording);
   } catch {
     return handleDeviceLost();
   }
   isUnsaved = true;
-  watch = watchRecording(root, stream, listener);
+  watch = watchRecording(root, stream, listener, take.chunkCount);
   find("[data-live]").classList.add("is-live");
   find("[data-recording-sign]").hidden = false;
   button("record").hidden = true;
@@ -155,24 +173,23 @@ function record() {
     warnings: answerSeconds > 60 ? [thirtySeconds, tenSeconds] : [tenSeconds],
     onEnd: stop,
   });
-  setSaveState("recording", TEXTS.recording);
-  announce(TEXTS.recording);
+  setSaveState(root, "recording", TEXTS.recording);
+  announce(root, TEXTS.recording);
 }
 
 function stop() {
   countdown?.stop();
-  if (recorder?.state === "recording") recorder.stop();
+  take?.stop();
 }
 
-function finishRecording(chunks) {
+function finishRecording(blob) {
+  countdown?.stop(); // a recorder can stop by itself
   const problems = watch.stop();
   listener.stop();
   closeCamera(stream);
-  const type = recorder.mimeType || chunks[0]?.type || "video/webm";
-  const blob = new Blob(chunks, { type });
   step("live").hidden = true;
-  announce(TEXTS.stopped);
-  if (blob.size && problems.reasons.length) return review(blob, problems);
+  announce(root, TEXTS.stopped);
+  if (blob.size && problems.reasons.length && !problem?.[1]) return review(blob, problems);
   send(blob);
 }
 
@@ -180,64 +197,69 @@ function finishRecording(chunks) {
 function showThinkTimeOver() {
   endThinking = null;
   find("[data-think-note]").textContent = TEXTS.thinkTimeOver;
-  announce(TEXTS.thinkTimeOver);
+  announce(root, TEXTS.thinkTimeOver);
 }
 
-// A recording that is silent or has gaps is sent only when the candidate has seen the reason.
+// A recording that is silent or has gaps counts only when the candidate has seen the reason.
 function review(blob, { isSilent, reasons }) {
-  recordedTake = blob;
+  recorded = blob;
   step("review").hidden = false;
   const title = find("[data-review-title]");
   title.textContent = isSilent ? TEXTS.heardNothing : TEXTS.wasInterrupted;
   const others = reasons.filter((reason) => reason !== title.textContent);
   find("[data-review-text]").textContent = others.join(" ");
   find("[data-review-replay]").src = URL.createObjectURL(blob);
-  setSaveState("trying", TEXTS.notSavedYet);
+  setSaveState(root, "trying", TEXTS.notSavedYet);
   title.focus();
 }
 
 function sendReviewed() {
   find("[data-review-replay]").pause();
   step("review").hidden = true;
-  send(recordedTake);
+  send(recorded);
 }
 
 async function recordAgain() {
   find("[data-review-replay]").pause();
-  await keptTake.forget();
-  recordedTake = null;
+  await take.forget();
+  take = recorded = null;
   isUnsaved = false;
   isRetake = true;
-  setSaveState("", TEXTS.notRecorded);
+  setSaveState(root, "", TEXTS.notRecorded);
   return show();
 }
 
 // From here on a reload sends the take; before, it asks the candidate.
 function send(blob) {
-  keptTake.finish();
-  step("uploading").hidden = false;
-  find("[data-upload-title]").focus();
+  view.begin(blob);
   if (!blob.size) return showUploadProblem(TEXTS.nothingRecorded, true);
   if (blob.size > maxTakeBytes) return showUploadProblem(TEXTS.tooLarge, true);
-  isUnsaved = true;
-  find("[data-replay]").src = URL.createObjectURL(blob);
-  setSaveState("saving", TEXTS.saving);
-  const options = { url: uploadUrl, csrf, maxPieceBytes, onProgress, onProblem: showUploadProblem };
-  upload = sendTake(blob, options);
-  upload.saved
-    .then(() => keptTake.forget())
-    .then(showSaved, () => showUploadProblem(TEXTS.cannotCheck, true));
+  if (problem) showUploadProblem(...problem);
+  if (problem?.[1]) return;
+  isUnsaved = isSending = true;
+  const sent = take;
+  sent.finish().then(
+    async ({ upload }) => {
+      await sent.forgetKept();
+      isUnsaved = false;
+      awaitCheck(upload);
+      saveValue(JUST_SAVED_KEY, "yes");
+      view.showSaved(() => location.replace(location.pathname));
+    },
+    () => showUploadProblem(TEXTS.cannotCheck, true),
+  );
 }
 
 // A take that a reload interrupted: a whole one is sent, and the candidate decides about a part.
-function goOnWith(take) {
-  if (!take || stream) return;
-  if (!take.isFinished && !step("kept")) return take.forget();
-  keptTake = take;
+async function goOnWith(kept) {
+  if (!kept || stream) return;
+  if (!kept.isFinished && !step("kept")) return kept.forget();
   for (const name of ["ready", "saved"]) step(name)?.setAttribute("hidden", "");
+  if (!(await becomeOnlyRecorder(interviewPath))) return showProblem(root, "elsewhere");
+  take = resumeTake(kept, target, observers);
   if (take.isFinished) {
     find("[data-note]").textContent = TEXTS.goingOn;
-    announce(TEXTS.goingOn);
+    announce(root, TEXTS.goingOn);
     return send(take.blob);
   }
   step("kept").hidden = false;
@@ -247,91 +269,57 @@ function goOnWith(take) {
 
 function sendKept() {
   step("kept").hidden = true;
-  send(keptTake.blob);
+  send(take.blob);
 }
 
 async function discardKept() {
-  await keptTake.forget();
+  await take.forget();
   location.reload();
 }
 
-function onProgress(share) {
-  find("[data-failed]").hidden = true;
-  find("[data-upload-progress]").value = share * 100;
-  find("[data-upload-text]").textContent = share < 1 ? `${Math.floor(share * 100)} %` : TEXTS.checking;
-  setSaveState("saving", TEXTS.saving);
-}
-
 function showUploadProblem(message, isFinal, nextUrl) {
-  const wasHidden = find("[data-failed]").hidden;
-  setSaveState("trying", isFinal ? TEXTS.notSaved : TEXTS.trying);
-  find("[data-note]").hidden = isFinal;
-  find("[data-failed-title]").textContent = isFinal
-    ? TEXTS.answerNotSaved
-    : TEXTS.answerNotSavedYet;
-  find("[data-failed-text]").textContent = message;
-  find("[data-give-up]").hidden = !isFinal;
-  if (nextUrl) {
-    find("[data-give-up]").href = nextUrl;
-    find("[data-give-up]").textContent = TEXTS.seeStatus;
-  }
-  button("retry-upload").hidden = isFinal;
-  find("[data-failed]").hidden = false;
-  find("[data-upload-text]").textContent = "";
-  if (isFinal) {
-    isUnsaved = false;
-    keptTake.forget();
-  }
-  if (isFinal && wasHidden) find("[data-give-up]").focus();
-}
-
-// The page reloads to show the saved takes, but not while the candidate watches the answer.
-function showSaved() {
+  view.showProblem(message, isFinal, nextUrl);
+  if (!isFinal) return;
   isUnsaved = false;
-  const replay = find("[data-replay]");
-  setSaveState("saved", TEXTS.saved);
-  find("[data-upload-text]").textContent = TEXTS.saved;
-  find("[data-upload-progress]").value = 100;
-  find("[data-upload-title]").textContent = TEXTS.answerSaved;
-  saveValue(JUST_SAVED_KEY, "yes");
-  const reload = () => location.replace(location.pathname);
-  if (replay.paused) return reload();
-  replay.addEventListener("pause", reload);
+  take?.forgetKept();
 }
 
-function setSaveState(state, text) {
-  const stateElement = find("[data-saved]");
-  stateElement.dataset.saved = state;
-  stateElement.textContent = text;
+// Another tab may have ended meanwhile: the page begins anew, with the take that this device keeps.
+function retry() {
+  if (find('[data-problem="elsewhere"]').hidden) return show();
+  location.reload();
 }
 
-function announce(text) {
-  find("[data-announce]").textContent = text;
+function showBroken(question) {
+  if (question === location.pathname) return location.reload();
+  find("[data-broken]").hidden = false;
+  find("[data-broken-link]").href = question;
 }
 
 const ACTIONS = {
   show,
-  retry: show,
+  retry,
   record,
   stop,
-  "retry-upload": () => upload?.retryNow(),
+  "retry-upload": () => take?.retryNow(),
   "send-kept": sendKept,
   "discard-kept": discardKept,
   "send-reviewed": sendReviewed,
   "record-again": recordAgain,
 };
-root.addEventListener("click", ({ target }) => {
-  const name = target.closest("[data-action]")?.dataset.action;
+root.addEventListener("click", ({ target: clicked }) => {
+  const name = clicked.closest("[data-action]")?.dataset.action;
   ACTIONS[name]?.();
 });
 enableButtons(root);
 loadTake(location.pathname).then(goOnWith);
 if (thinkSecondsLeft) countThinkTime(thinkSecondsLeft, showThinkTimeOver);
+watchChecks(showBroken, () => stream !== null);
 document.addEventListener("visibilitychange", correctThinkTime);
 addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (loadValue(JUST_SAVED_KEY)) {
   saveValue(JUST_SAVED_KEY, null);
-  announce(TEXTS.saved);
+  announce(root, TEXTS.saved);
   find('[data-step="saved"] .steps a')?.focus();
 }

@@ -1,9 +1,9 @@
-// Keeps a take on this device, in IndexedDB, until the server has it: a reload or a crash of the
-// page loses nothing. A browser may refuse to store anything: the page then works without it.
+// Keeps a take on this device, in IndexedDB, until the server has saved all of it: a reload or a
+// crash of the page loses nothing. A browser may refuse to store anything: the page works without it.
 
 const STORE = "chunks";
-const MAX_AGE_MS = 7 * 24 * 3600 * 1000; // of a take that was never sent
-const FORGET_TIMEOUT_MS = 1000; // the page goes on without a database that hangs
+const MAX_AGE_MS = 60 * 24 * 3600 * 1000; // of a take that was never sent; longer than a deadline
+const TIMEOUT_MS = 3000; // the page goes on without a database that hangs
 
 let database = null;
 
@@ -32,34 +32,60 @@ async function run(mode, action) {
   }
 }
 
-/** Begin to keep a take of `question`, a key of the order and the question. */
-export function keepTake(question) {
-  navigator.storage?.persist?.().catch(() => {}); // asks the browser not to clear the store
-  return keptTake(question, Date.now(), 0);
+function orNullAfterTimeout(promise) {
+  return Promise.race([promise, new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS, null))]);
 }
 
-function keptTake(question, startedAt, number) {
-  const add = (values) =>
-    run("readwrite", (store) => store.put({ question, startedAt, number: number++, ...values }));
+/** Ask the browser to clear nothing that this site has stored. */
+export function askToPersist() {
+  navigator.storage?.persist?.().catch(() => {});
+}
+
+/** Begin to keep a take of `question`, the path of its page. */
+export function keepTake(question) {
+  askToPersist();
+  return keptTake(question, { startedAt: Date.now(), take: crypto.randomUUID(), number: 0 });
+}
+
+/**
+ * `add` and `finish` resolve with null when the browser did not store the row. `id` names the take
+ * for the server, also after a reload.
+ */
+function keptTake(question, { startedAt, take, number }) {
+  const add = (values) => {
+    const row = { question, startedAt, take, number: number++, ...values };
+    return orNullAfterTimeout(run("readwrite", (store) => store.put(row)));
+  };
   return {
+    id: take,
     add: (chunk) => add({ chunk }),
     finish: () => add({ isEnd: true }),
     forget: () => forget(question, startedAt),
   };
 }
 
-/** Return the newest kept take of `question` with `blob` and `isFinished`, or null. */
+/** Return the newest kept take of `question` with `chunks` and `isFinished`, or null. */
 export async function loadTake(question) {
   await forgetOldTakes();
-  const rows = await run("readonly", (store) => store.getAll(keysOf(question)));
-  const startedAt = rows?.at(-1)?.startedAt;
-  const chunks = (rows || []).filter((row) => row.startedAt === startedAt && row.chunk);
+  const rows = (await run("readonly", (store) => store.getAll(keysOf(question)))) || [];
+  const startedAt = rows.at(-1)?.startedAt;
+  const ofTake = rows.filter((row) => row.startedAt === startedAt);
+  // What follows a chunk that was not stored cannot be played.
+  const whole = ofTake.filter((row, index) => row.number === index);
+  const chunks = whole.flatMap((row) => row.chunk || []);
   if (!chunks.length) return null;
+  const take = whole[0].take || `kept-${startedAt}`; // an earlier version of this page stored no id
   return {
-    blob: new Blob(chunks.map((row) => row.chunk), { type: chunks[0].chunk.type }),
-    isFinished: Boolean(rows.at(-1).isEnd),
-    ...keptTake(question, startedAt, rows.at(-1).number + 1),
+    chunks,
+    isFinished: Boolean(whole.at(-1).isEnd),
+    ...keptTake(question, { startedAt, take, number: whole.length }),
   };
+}
+
+/** Return the paths of the questions below `path` with a kept take. */
+export async function listKeptQuestions(path) {
+  const keys = (await run("readonly", (store) => store.getAllKeys())) || [];
+  return [...new Set(keys.map(([question]) => question))].filter((key) => key.startsWith(path));
 }
 
 function keysOf(...start) {
@@ -67,9 +93,9 @@ function keysOf(...start) {
 }
 
 function forget(question, startedAt) {
-  const timeout = new Promise((resolve) => setTimeout(resolve, FORGET_TIMEOUT_MS));
-  const deleted = run("readwrite", (store) => store.delete(keysOf(question, startedAt)));
-  return Promise.race([deleted, timeout]);
+  return orNullAfterTimeout(
+    run("readwrite", (store) => store.delete(keysOf(question, startedAt))),
+  );
 }
 
 async function forgetOldTakes() {
