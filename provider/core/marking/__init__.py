@@ -12,7 +12,6 @@ from provider.core.marking.acts import (
     open_tasks,
     release,
     save_mark,
-    settle_whole_order,
 )
 from provider.core.marking.marked_order import MarkedFile, MarkedOrder, MarkingUnit, load_shares
 from provider.core.marking.queue import QUEUED, claim_next, is_claimed_by, is_free, list_queued
@@ -35,6 +34,13 @@ from provider.core.marking.task import (
     WITHDRAWN,
     Mark,
     MarkingTask,
+)
+from provider.core.marking.whole_order import (
+    assign_whole_order,
+    finish_whole_order,
+    reopen_whole_order,
+    settle_whole_order,
+    unassign_whole_order,
 )
 
 __all__ = [
@@ -61,10 +67,12 @@ __all__ = [
     "RubricRow",
     "RubricRowSchema",
     "ask",
+    "assign_whole_order",
     "claim",
     "claim_next",
     "find_second_look",
     "find_task",
+    "finish_whole_order",
     "is_claimed_by",
     "is_free",
     "list_open_tasks",
@@ -72,6 +80,8 @@ __all__ = [
     "load_shares",
     "open_tasks",
     "release",
+    "reopen_whole_order",
     "save_mark",
     "settle_whole_order",
+    "unassign_whole_order",
 ]

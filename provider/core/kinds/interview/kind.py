@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
-from provider.core.kinds.interview.answers import DELETED, READY, Rating, Recording
+from provider.core.kinds.interview.answers import DELETED, READY, Caption, Recording, TimeNote
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
+from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
@@ -44,7 +45,9 @@ def list_media_folders(session: Session, order: Order) -> Iterator[str]:
 
 
 def forget_media(session: Session, order: Order) -> None:
-    """Mark the recordings of an order as deleted."""
+    """Mark the recordings of an order as deleted, and delete their captions."""
+    recordings = select(Recording.id).where(Recording.order_id == order.id)
+    session.execute(delete(Caption).where(Caption.recording_id.in_(recordings)))
     session.execute(update(Recording).where(Recording.order_id == order.id).values(state=DELETED))
 
 
@@ -69,15 +72,34 @@ KIND = Kind(
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
-        "event": {"remux": "Recording processed"},
+        "event": {"remux": "Recording processed", "transcribe": "Captions requested"},
         "needs": {"interview": "Staff: rating"},
     },
-    # Of the tables in `models.py`, `shown_questions.py` and `uploads.py`. The recordings are files:
+    # Of the tables in this folder. The recordings are files:
     # see `media`.
-    personal_columns=(Rating.value, Rating.note),
+    personal_columns=(
+        Rating.value,
+        Rating.note,
+        Scorecard.overall,
+        Scorecard.comment,
+        TimeNote.text,
+        Caption.text,
+    ),
     other_columns=(
         Rating.question,
         Rating.actor,
+        Rating.save_number,
+        Scorecard.reviewer,
+        Scorecard.state,
+        Scorecard.assigned_by,
+        Scorecard.save_number,
+        TimeNote.public_id,
+        TimeNote.seconds,
+        TimeNote.actor,
+        Caption.language,
+        Caption.source,
+        Caption.actor,
+        Caption.save_number,
         Recording.public_id,
         Recording.question,
         Recording.take,
