@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import wave
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -50,7 +51,8 @@ def write_sound(source: Path, target: Path) -> None:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(SAMPLE_RATE)
-        for frame in container.decode(audio=0):
+        # None at the end: the rest of the sound.
+        for frame in chain(container.decode(audio=0), [None]):
             for part in resampler.resample(frame):
                 sound.writeframes(bytes(part.planes[0])[: part.samples * 2])
 

@@ -22,6 +22,7 @@ ENTRY_POINT_GROUP = "provider.speech_engines"
 SOUND_READER_PATH = Path(__file__).with_name("sound_reader.py")
 SOUND_TIMEOUT_SECONDS = 240
 MOONSHINE_READER_PATH = Path(__file__).with_name("moonshine_reader.py")
+MIN_CUE_SECONDS = 0.1
 MOONSHINE_TIMEOUT_SECONDS = 1200  # half an hour of speech takes five minutes on two cores
 
 
@@ -48,10 +49,12 @@ class MoonshineEngine:
         output = _run(MOONSHINE_READER_PATH, sound, timeout_seconds=MOONSHINE_TIMEOUT_SECONDS)
         if output is None:
             raise Unavailable("The speech engine stopped before its end")
+        lines = [line for line in json.loads(output) if line[2].strip()]
+        # A line may begin before the end of the one before, and a player would show both.
+        ends = [start for start, _, _ in lines[1:]] + [float("inf")]
         return [
-            Cue(start, max(end, start + 0.1), text.strip())
-            for start, end, text in json.loads(output)
-            if text.strip()
+            Cue(start, max(min(end, next_start), start + MIN_CUE_SECONDS), text.strip())
+            for (start, end, text), next_start in zip(lines, ends, strict=True)
         ]
 
 
