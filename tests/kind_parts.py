@@ -126,7 +126,11 @@ def _unclassified_columns(kind: Kind) -> Iterator[str]:
     for mapper in Base.registry.mappers:
         table = mapper.local_table
         is_own = mapper.class_.__module__.startswith(f"{package}.")
-        if not is_own or not any(key.target_fullname == "orders.id" for key in table.foreign_keys):
+        # A table that several kinds share: each classifies all of it.
+        is_used = any(name.startswith(f"{mapper.class_.__name__}.") for name in classified)
+        if not (is_own or is_used) or not any(
+            key.target_fullname == "orders.id" for key in table.foreign_keys
+        ):
             continue
         for column in table.columns:
             if column.primary_key or column.foreign_keys or isinstance(column.type, UtcDateTime):

@@ -178,6 +178,8 @@ LIMITED_PAGES = (
 # No order here has recordings, and no person a link or a second step.
 EXCLUDED_ENDPOINTS = {
     "products.version_file",
+    "editor_files.show",
+    "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
     "assessments.answer_file",

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
-from provider.core.kinds.assessment.answer_files import AnswerFile
+from provider.core.kinds.answer_files import AnswerFile
 from provider.core.kinds.interview import READY, Recording
 from provider.core.orders import Candidate
 from provider.core.orders.filters import OrderFilters

@@ -16,6 +16,11 @@ from provider.ats.request_fields import (
 )
 
 PREFERENCES = f"Values of the ATS's own, kept with the order; at most {MAX_NESTING_LEVELS} levels"
+INTERVIEW_PREFERENCES = (
+    "Values that override the template where it allows that: think_seconds, answer_seconds, takes, "
+    "time_limit, may_be_paused, practice. A value that changes nothing is noted on the order; "
+    f"at most {MAX_NESTING_LEVELS} levels"
+)
 DETAIL_VALUE_TYPES = ["string", "number", "boolean", "null"]  # JSON types in `details`
 GRADES = ("failed", "passed", "excelled")
 OUTCOMES = ("clear", "consider")
@@ -61,7 +66,7 @@ class InterviewIn(OrderIn):
         200, "The template's id, from /interview-templates", required=True
     )
     job_id = OptionalIdentifier(200, "The job, as the ATS calls it")
-    preferences = JsonObject(PREFERENCES)
+    preferences = JsonObject(INTERVIEW_PREFERENCES)
 
 
 class CheckIn(OrderIn):

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session
 
 from provider.core import labels
@@ -18,6 +18,7 @@ from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RU
 from provider.core.orders.states import NOBODY, STAFF
 from provider.core.products import Product, ProductVersion, files
 from provider.core.products.documents import Document, content_digest, validate
+from provider.core.products.draft import DraftFile
 from provider.core.products.files import ProductFile
 from provider.core.scheduled import ScheduledWork
 from provider.errors import DocumentError
@@ -52,12 +53,16 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
 
 
 def _list_product_files(session: Session) -> Iterator[MediaReference]:
-    query = select(ProductFile.sha256).distinct().order_by(ProductFile.sha256)
+    query = select(_PRODUCT_DIGEST).distinct().order_by(_PRODUCT_DIGEST)
     for digest in session.scalars(query):
         yield MediaReference(files.media_key(digest), digest)
 
 
-PRODUCT_MEDIA = StoredMedia(files.KEY_PATTERN, ProductFile.sha256, _list_product_files)
+# The SHA-256 of every file that a version has or that an author added to a draft.
+_PRODUCT_DIGEST = (
+    union_all(select(ProductFile.sha256), select(DraftFile.sha256)).subquery().c.sha256
+)
+PRODUCT_MEDIA = StoredMedia(files.KEY_PATTERN, _PRODUCT_DIGEST, _list_product_files)
 
 
 def list_stored_media() -> list[StoredMedia]:

@@ -54,7 +54,7 @@ class StoredMedia:
     """
 
     key_pattern: re.Pattern[str]
-    id_column: InstrumentedAttribute[str]
+    id_column: ColumnElement[str] | InstrumentedAttribute[str]
     list_references: Callable[[Session], Iterator[MediaReference]]
 
 
@@ -106,7 +106,8 @@ class Kind:
     `read_encrypted` returns what an order of the kind stores encrypted, for an export of a person.
     The staff need `work_permission` to do what an order of the kind waits for.
     `find_warnings` takes the loaded content of a document that is imported.
-    `find_file_slots` takes a valid content as a mapping, and returns the places that name files.
+    `find_file_slots` takes a content as a mapping, which may be incomplete, and returns the places
+    that name files.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """

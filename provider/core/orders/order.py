@@ -243,6 +243,18 @@ class Order(OrderState, OrderMessages, Base):
         """The places that show questions and answers: of REPORT, PDF and SHARED."""
         return frozenset({REPORT, PDF, SHARED})
 
+    @classmethod
+    def unused_preferences(
+        cls,
+        version: ProductVersion,  # noqa: ARG003 - for the kinds
+        preferences: Mapping[str, Any],  # noqa: ARG003
+    ) -> tuple[str, ...]:
+        """Return the keys of preferences that change nothing, for the order's timeline.
+
+        A kind whose products can be overridden by preferences implements it.
+        """
+        return ()
+
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         """Return variables of this kind for the candidate's pages and e-mails."""
         return {}

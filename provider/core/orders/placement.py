@@ -21,7 +21,8 @@ from provider.core.orders.order import Order
 from provider.core.orders.search import index_order
 from provider.core.orders.states import PENDING, waiting_for
 from provider.core.orders.timed_order import TimedOrder
-from provider.core.products.product import Product, visibility_conditions
+from provider.core.products.product import Product, ProductVersion, visibility_conditions
+from provider.core.text_cleaning import clean_line
 from provider.errors import Conflict
 from provider.storage import secrets
 from provider.storage.compiled import CompiledInQuery, CompiledQuery
@@ -52,6 +53,7 @@ _PAST_QUERY = CompiledInQuery(
     )
 )
 # They follow from the other fields, or from values that are not kept; or they are no content.
+MAX_NOTED_KEYS, MAX_KEY_LENGTH = 20, 60  # of preferences, in the note of an order
 _FIELDS_WITHOUT_CONTENT = ("callback_host", "unread_fields", "is_strict")
 
 
@@ -156,7 +158,7 @@ def place(
         occurred_at=now,
         type="placed",
         actor="ats",
-        note=_unread_note(placement.unread_fields),
+        note=_placed_note(session, kind, version_id, placement),
     )
     outbox.append(
         session,
@@ -212,10 +214,19 @@ def _searchable_texts(public_id: str, placement: Placement) -> tuple[str, ...]:
     )
 
 
-def _unread_note(unread_fields: tuple[str, ...]) -> str:
-    if not unread_fields:
-        return ""
-    return f"Left out or cut, because it could not be read: {', '.join(unread_fields)}"
+def _placed_note(session: Session, kind: str, version_id: int, placement: Placement) -> str:
+    """Say what of the request was left out: fields, and preferences that change nothing."""
+    notes = []
+    if placement.unread_fields:
+        fields = ", ".join(placement.unread_fields)
+        notes.append(f"Left out or cut, because it could not be read: {fields}")
+    if placement.preferences:
+        order_class: type[Order] = Order.__mapper__.polymorphic_map[kind].class_
+        version = session.get_one(ProductVersion, version_id)
+        if unused := order_class.unused_preferences(version, placement.preferences):
+            keys = ", ".join(clean_line(key)[:MAX_KEY_LENGTH] for key in unused[:MAX_NOTED_KEYS])
+            notes.append(f"Preferences without an effect: {keys}")
+    return ". ".join(notes)
 
 
 def _read_past(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.products.documents import content_digest
@@ -37,6 +37,20 @@ class Draft(Base):
     number: Mapped[int]
     editor: Mapped[str] = mapped_column(String(254))
     updated_at: Mapped[datetime]
+
+
+class DraftFile(Base):
+    """A file that an author added to the draft of a product; `draft_files.py` gives its name."""
+
+    __tablename__ = "draft_files"
+    __table_args__ = (UniqueConstraint("product_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    type: Mapped[str] = mapped_column(String(50))
+    size: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
 
 
 class EntryChanged(Conflict):
@@ -90,7 +104,8 @@ def change_draft(
 
 
 def drop_draft(session: Session, product: Product) -> None:
-    """Delete the draft of a product, if there is one."""
+    """Delete the draft of a product, if there is one, and the files that were added to it."""
+    session.execute(delete(DraftFile).where(DraftFile.product_id == product.id))
     draft = find_draft(session, product)
     if draft:
         session.delete(draft)

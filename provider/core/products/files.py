@@ -23,16 +23,18 @@ from provider.storage.database import Base
 from provider.storage.file_types import detect_type
 from provider.storage.media import MediaStore
 
-FOLDER = "product-files"  # in media storage: FOLDER/SHA256
-KEY_PATTERN = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})")
-PICTURE, AUDIO = "picture", "audio"
+# In media storage: FOLDER/SHA256; of a video also FOLDER/SHA256-playable and -poster.jpg.
+FOLDER = "product-files"
+KEY_PATTERN = re.compile(rf"{FOLDER}/([0-9a-f]{{64}})(?:-playable|-poster\.jpg)?")
+PICTURE, AUDIO, VIDEO = "picture", "audio", "video"
 _MEGABYTE = 1_000_000
-MAX_BYTES = {PICTURE: 2 * _MEGABYTE, AUDIO: 10 * _MEGABYTE}
+MAX_BYTES = {PICTURE: 2 * _MEGABYTE, AUDIO: 10 * _MEGABYTE, VIDEO: 100 * _MEGABYTE}
 EXTENSIONS = {
     PICTURE: {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"},
     AUDIO: {"audio/mpeg": "mp3", "audio/mp4": "m4a", "audio/ogg": "ogg", "audio/wav": "wav"},
+    VIDEO: {"video/mp4": "mp4", "video/webm": "webm"},
 }
-_TYPE_NAMES = {PICTURE: "PNG, JPEG or WebP", AUDIO: "MP3, M4A, Ogg or WAV"}
+_TYPE_NAMES = {PICTURE: "PNG, JPEG or WebP", AUDIO: "MP3, M4A, Ogg or WAV", VIDEO: "MP4 or WebM"}
 _NAME = re.compile(r"\w[\w. -]{0,98}", re.ASCII)
 _DATA_URI = re.compile(r"data:[\w/+.-]*;base64,(.*)", re.DOTALL)
 
@@ -54,6 +56,12 @@ class ProductFile(Base):
     def media_key(self) -> str:
         return media_key(self.sha256)
 
+    @property
+    def shown_key(self) -> str:
+        """The media key of the file to show: of a video the copy that has an index."""
+        is_video = self.type in EXTENSIONS[VIDEO]
+        return playable_key(self.sha256) if is_video else self.media_key
+
 
 @dataclass(frozen=True)
 class StoredProductFile:
@@ -67,7 +75,7 @@ class StoredProductFile:
 
 @dataclass(frozen=True)
 class FileSlot:
-    """A place of a content that names a file: the field `picture` or `audio` of a mapping."""
+    """A place of a content that names a file: a field of a mapping, of the names in MAX_BYTES."""
 
     part: dict[str, Any]
     field: str
@@ -82,6 +90,8 @@ class FileName(StrictField[str]):
     """The name of a file beside the document, or the file itself as a `data:` URI."""
 
     def _parse(self, value: Any) -> str:
+        if value == "":
+            raise ValidationError("should name a file; none is chosen yet")
         if isinstance(value, str) and (_NAME.fullmatch(value) or _DATA_URI.fullmatch(value)):
             return value
         raise ValidationError(
@@ -93,6 +103,16 @@ class FileName(StrictField[str]):
 def media_key(digest: str) -> str:
     """Return the media key of a file with this SHA-256."""
     return f"{FOLDER}/{digest}"
+
+
+def playable_key(digest: str) -> str:
+    """Return the media key of a video's copy that has an index."""
+    return f"{media_key(digest)}-playable"
+
+
+def poster_key(digest: str) -> str:
+    """Return the media key of a video's poster, a JPEG."""
+    return f"{media_key(digest)}-poster.jpg"
 
 
 def read_beside(folder: Path) -> Callable[[str], bytes]:
@@ -115,14 +135,26 @@ def store_files(
     """
     stored: dict[str, StoredProductFile] = {}
     for slot in slots:
-        content = _read_slot(slot, read)
-        content_type = _require_type(slot, content)
-        digest = sha256(content).hexdigest()
-        if slot.value.startswith("data:"):
-            slot.part[slot.field] = f"{digest[:16]}.{EXTENSIONS[slot.field][content_type]}"
-        media.put(media_key(digest), [content])
-        stored[slot.value] = StoredProductFile(slot.value, content_type, len(content), digest)
+        file = store_file(slot, read, media)
+        slot.part[slot.field] = file.name
+        stored[file.name] = file
     return tuple(stored.values())
+
+
+def store_file(
+    slot: FileSlot, read: Callable[[str], bytes], media: MediaStore
+) -> StoredProductFile:
+    """Store the file of a slot in media storage. A `data:` URI gets a name by its content.
+
+    Raises DocumentError and Unavailable, as `store_files` does.
+    """
+    content = _read_slot(slot, read)
+    content_type = _require_type(slot, content)
+    digest, name = sha256(content).hexdigest(), slot.value
+    if name.startswith("data:"):
+        name = f"{digest[:16]}.{EXTENSIONS[slot.field][content_type]}"
+    media.put(media_key(digest), [content])
+    return StoredProductFile(name, content_type, len(content), digest)
 
 
 def require_stored(slots: Iterable[FileSlot], files: Iterable[StoredProductFile]) -> None:

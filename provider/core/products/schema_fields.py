@@ -221,6 +221,23 @@ class SchemaChoice(fields.Field[Any]):
         return self.schemas[kind].load(value)
 
 
+class PartChoice(fields.Field[Any]):
+    """A mapping, loaded by the one of `schemas` whose name is the first that it has as a field."""
+
+    schemas: Mapping[str, Schema]
+
+    def find_kind(self, value: Any) -> str:
+        """Return the name of the schema that loads a value; empty for another value."""
+        names = (name for name in self.schemas if isinstance(value, dict) and name in value)
+        return next(names, "")
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        kind = self.find_kind(value)
+        if not kind:
+            raise ValidationError(f"should be a mapping with {' or '.join(self.schemas)}")
+        return self.schemas[kind].load(value)
+
+
 def _is_known_language(code: str) -> bool:
     from babel import Locale  # takes a tenth of a second, and few documents name a language
 

@@ -1,5 +1,8 @@
 """The pages of an interview: camera check, one question per screen, playback, submitting.
 
+Questions with other answers are in `interview_answers.py`; what comes before the first question,
+and pauses, in `interview_course.py`.
+
 The browser records a take and sends it in pieces. The server verifies its length and hash before
 the page says “Saved”. Only recording needs scripts; everything else is plain forms.
 """
@@ -7,13 +10,17 @@ the page says “Saved”. Only recording needs scripts; everything else is plai
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
-from provider.core.kinds.interview.shown_questions import show_question, think_seconds_left
+from provider.core.kinds.interview.shown_questions import (
+    show_question,
+    think_seconds_left,
+    was_shown,
+)
 from provider.core.kinds.interview.uploads import (
     MAX_PIECE_BYTES,
     WrongOffset,
@@ -21,27 +28,34 @@ from provider.core.kinds.interview.uploads import (
     find_upload,
     open_upload,
 )
+from provider.errors import NotFound
 from provider.services import current_services
 from provider.texts import gettext
-from provider.web import csp, range_responses
+from provider.web import range_responses
+from provider.web.candidate import interview_answers, interview_course
 from provider.web.candidate import interview_uploads as uploads
+from provider.web.candidate.interview_answers import render_question
+from provider.web.candidate.interview_course import find_next_page
 from provider.web.candidate.interview_navigation import (
     find_question_position,
     list_question_positions,
+    next_url,
 )
+from provider.web.candidate.interview_page import recording_page_response, template_context
 from provider.web.candidate.interview_uploads import UploadRejected
 from provider.web.candidate.responses import (
-    branding_context,
     redirect_to_landing,
     respond_form_expired,
     wants_json,
 )
-from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+from provider.web.candidate.session import order_for_read, order_for_update
 
 # An upload that began before the end of the interview may take so long.
 MAX_UPLOAD_DURATION = timedelta(minutes=15)
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
+routes.register_blueprint(interview_answers.routes)
+routes.register_blueprint(interview_course.routes)
 
 
 @routes.url_value_preprocessor
@@ -57,42 +71,48 @@ def camera(public_id: str) -> ResponseReturnValue:
     with order_for_read(public_id, Interview) as candidate_request:
         if not candidate_request.order.is_waiting_for_candidate:
             return redirect_to_landing(public_id)
-        context = _template_context(candidate_request)
+        context = template_context(candidate_request)
         page = render_template("candidate/interview/camera.html", **context)
-    return _recording_page_response(page)
+    return recording_page_response(page)
 
 
 @routes.post("/interview")
 def start(public_id: str) -> ResponseReturnValue:
-    """Start the interview, and show the first question without an answer."""
+    """Start the interview, and show the first question without an answer.
+
+    The introduction and the practice question come before: a form names the last one seen.
+    """
     with order_for_update(public_id, Interview) as candidate_request:
-        candidate_request.order.start(
-            candidate_request.session,
-            candidate_request.now,
-            given_at=candidate_request.given.given_at,
-        )
-        return redirect(_next_url(candidate_request.order), 303)
+        order, now = candidate_request.order, candidate_request.now
+        if not order.is_running(now) and (page := find_next_page(order, request.form)):
+            order.require_open(candidate_request.given.given_at)
+            return redirect(page, 303)
+        order.start(candidate_request.session, now, given_at=candidate_request.given.given_at)
+        return redirect(next_url(order), 303)
 
 
 @routes.get("/questions/<int:number>")
 def question(public_id: str, number: int) -> ResponseReturnValue:
-    """Show one question with its saved takes; one without a take is shown by `show` only."""
+    """Show one question with its answer; one without a take is shown by `show` only."""
     with order_for_read(public_id, Interview) as candidate_request:
-        if not candidate_request.order.is_running(candidate_request.now):
+        if not candidate_request.order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
         order = candidate_request.order
         position = find_question_position(order, number)
+        if not position.question.is_recorded:
+            return render_question(candidate_request, position)
         page = render_template(
             "candidate/interview/question.html",
-            **_template_context(candidate_request),
+            **template_context(candidate_request),
             position=position,
             max_piece_bytes=MAX_PIECE_BYTES,
             max_take_bytes=bytes_left(candidate_request.session, order),
             think_seconds_left=think_seconds_left(
                 candidate_request.session, order, position.question, candidate_request.now
             ),
+            is_shown=was_shown(candidate_request.session, order, position.question),
         )
-    return _recording_page_response(page)
+    return recording_page_response(page)
 
 
 @routes.post("/questions/<int:number>/show")
@@ -101,8 +121,15 @@ def show(public_id: str, number: int) -> ResponseReturnValue:
     with order_for_update(public_id, Interview) as candidate_request:
         order = candidate_request.order
         asked = find_question_position(order, number).question
+        if not asked.is_recorded:
+            raise NotFound("There is no such page")
         seconds_left = show_question(candidate_request.session, order, asked, candidate_request.now)
-        return jsonify(question=asked.text_html, think_seconds_left=seconds_left)
+        markup = render_template(
+            "candidate/interview/question_body.html",
+            **template_context(candidate_request),
+            question=asked,
+        )
+        return jsonify(question=markup, think_seconds_left=seconds_left)
 
 
 @routes.post("/questions/<int:number>/takes")
@@ -164,9 +191,9 @@ def play_take(public_id: str, take_id: str) -> ResponseReturnValue:
 def overview(public_id: str) -> ResponseReturnValue:
     """List every question, with or without an answer, before the candidate submits."""
     with order_for_read(public_id, Interview) as candidate_request:
-        if not candidate_request.order.is_running(candidate_request.now):
+        if not candidate_request.order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        context = _template_context(candidate_request)
+        context = template_context(candidate_request)
         return render_template("candidate/interview/overview.html", **context)
 
 
@@ -175,7 +202,7 @@ def submit(public_id: str) -> ResponseReturnValue:
     """Submit the interview, or show what is missing; a second submit changes nothing."""
     with order_for_update(public_id, Interview) as candidate_request:
         order, now = candidate_request.order, candidate_request.now
-        if order.is_running(now) and order.unanswered_questions():
+        if order.is_clock_running(now) and order.unanswered_questions():
             return redirect(url_for(".overview", public_id=public_id), 303)
         order.submit(candidate_request.session, now, given_at=candidate_request.given.given_at)
     return redirect_to_landing(public_id)
@@ -203,32 +230,3 @@ def _handle_large_body(error: RequestEntityTooLarge) -> ResponseReturnValue:
     if not wants_json():
         return error
     return jsonify(error=gettext("A piece of a recording should have at most 1 MiB")), 413
-
-
-def _recording_page_response(page: str) -> Response:
-    """Return a page that may use the camera and microphone, and play a recording from memory."""
-    response = Response(page)
-    response.headers["Permissions-Policy"] = "camera=(self), microphone=(self), geolocation=()"
-    response.headers["Content-Security-Policy"] = csp.recording_page_policy(
-        current_services().media.origin
-    )
-    return response
-
-
-def _next_url(order: Interview) -> str:
-    """Return the URL of the first question without an answer, or of the overview."""
-    for position in list_question_positions(order):
-        if not position.selected_take:
-            return url_for(".question", public_id=order.public_id, number=position.number)
-    return url_for(".overview", public_id=order.public_id)
-
-
-def _template_context(candidate_request: CandidateRequest[Interview]) -> dict[str, Any]:
-    order = candidate_request.order
-    return {
-        **branding_context(order.account),
-        "order": order,
-        "content": order.content,
-        "positions": list_question_positions(order),
-        "now": candidate_request.now,
-    }

@@ -76,11 +76,12 @@ def order_context(candidate_request: CandidateRequest[Order]) -> dict[str, objec
     kind = KINDS[order.kind]
     return {
         **branding_context(order.account),
-        **order.kind_context(current_services().secret_box),
         "order": order,
         "kind_texts": kind.texts,
         "content": load_content(order.version.content, kind.schema),
         "now": candidate_request.now,
+        # The last one: an order may have a content of its own.
+        **order.kind_context(current_services().secret_box),
     }
 
 

@@ -4,7 +4,6 @@ Nothing is stored. After each answer the next page says how many points it gets.
 """
 
 from datetime import timedelta
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,6 @@ from provider.core.kinds.assessment import Assessment, content
 from provider.core.kinds.assessment.items import ANSWER_FIELD, FileAnswer, Item
 from provider.core.kinds.assessment.parts import split_parts
 from provider.core.kinds.grading import to_number
-from provider.core.products import Product
 from provider.core.products.draft import working_content
 from provider.core.staff import Permission
 from provider.errors import Invalid
@@ -31,7 +29,6 @@ from provider.web.candidate.assessment_navigation import (
 from provider.web.candidate.assessment_uploads import FILE_FIELD
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing
-from provider.web.console.products import file_url
 
 routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_id>/try")
 
@@ -146,12 +143,12 @@ def _render(
             return url_for(".item", product_id=product_id, number=values["number"])
         return url_for(".start", product_id=product_id)
 
-    with current_services().db.reading() as session:
-        product = Product.find(session, product_id)
-        newest_version = product.versions[-1] if product.versions else None
+    def file_url(name: str) -> str:
+        return url_for("console.editor_files.show", product_id=product_id, name=name)
+
     return render_template(
         "console/assessment/trial_item.html",
-        file_url=partial(file_url, product, newest_version),
+        file_url=file_url,
         url_for=url_in_trial,
         product_id=product_id,
         content=test,

@@ -3,8 +3,8 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
+from provider.core.kinds.answer_files import find_file
 from provider.core.kinds.assessment import Assessment
-from provider.core.kinds.assessment.answer_files import find_file
 from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.console.authentication import requires

@@ -40,7 +40,15 @@ from provider.web.console import (
     sign_in,
     usage,
 )
-from provider.web.console.editor import creation, entry, outline, publishing, upload, versions
+from provider.web.console.editor import (
+    creation,
+    entry,
+    files,
+    outline,
+    publishing,
+    upload,
+    versions,
+)
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
@@ -76,6 +84,7 @@ for section in (
     entry,
     publishing,
     upload,
+    files,
     versions,
     accounts,
     account_creation,

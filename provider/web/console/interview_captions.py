@@ -132,7 +132,7 @@ def _read_captions() -> str:
     file = request.files.get("file")
     if file is None or not file.filename:
         return request.form.get("text", "")
-    content = file.read(4 * MAX_TEXT_LENGTH + 1)
+    content: bytes = file.read(4 * MAX_TEXT_LENGTH + 1)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

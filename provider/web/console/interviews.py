@@ -1,6 +1,6 @@
 """The page of an interview: its recordings, the scorecards of its reviewers, their notes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,12 +19,14 @@ from provider.core.orders.states import SUBMITTED
 from provider.core.staff import ROLE_PERMISSIONS, Permission, Staff
 from provider.errors import Conflict, NotFound, Unavailable
 from provider.services import current_services
+from provider.web.console import interview_files
 from provider.web.console.authentication import current_staff, may, record_act, requires
 from provider.web.console.presence import presence_context, record_visit
 from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import captions_response, find_media_file
 
 routes = Blueprint("interviews", __name__, url_prefix="/orders/<order_id>/interview")
+routes.register_blueprint(interview_files.routes)
 
 MAX_NOTE_LENGTH = 2000  # characters
 FILE_EXTENSIONS = {
@@ -102,6 +104,9 @@ def render_interview(order_id: str, problem: Problem | None = None) -> Response:
         )
         own = interview.scorecard_of(email)
         sees_others = sees_scorecards(interview)
+        can_fill_in = can_rate and (own is None or own.is_open)
+        if problem and not can_fill_in:  # there is no form that could show the problem
+            problem = replace(problem, place="")
         html = render_template(
             "console/interview/detail.html",
             order=interview,
@@ -114,7 +119,7 @@ def render_interview(order_id: str, problem: Problem | None = None) -> Response:
             sees_others=sees_others,
             can_watch=is_submitted(interview),
             can_rate=can_rate,
-            can_fill_in=can_rate and (own is None or own.is_open),
+            can_fill_in=can_fill_in,
             unrated_count=len(interview.unrated_questions(email)),
             reviewers=interview.current_scorecards(),
             assignable=_list_assignable(session, interview),

@@ -1,6 +1,6 @@
 """Importing a file of product documents as drafts, as `provider product import` does."""
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -9,16 +9,14 @@ from provider.core.kinds import document_warnings, import_document, store_files
 from provider.core.products import Product
 from provider.core.products.documents import Document, decode_documents
 from provider.core.staff import Permission
-from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 from provider.services import current_services
 from provider.web.console.authentication import record_act, requires
 from provider.web.console.products import render_list
+from provider.web.console.sent_files import find_document_name, read_sent_files
 
 routes = Blueprint("product_import", __name__, url_prefix="/products/import")
 
-MAX_SOURCE_LENGTH = 100  # characters of the file's name in an error
-YAML_EXTENSIONS = (".yaml", ".yml")
 # The messages for the next page are in a cookie, which has room for a few.
 MAX_WARNINGS, MAX_WARNING_LENGTH = 3, 400
 
@@ -50,16 +48,9 @@ def perform() -> Response:
 
 def _read_documents() -> list[Document]:
     """Read the file of documents, and store the pictures and sounds that were sent with it."""
-    sent: dict[str, bytes] = {}
-    for file in request.files.getlist("file"):
-        sent[clean_line(file.filename or "")[:MAX_SOURCE_LENGTH]] = file.read()
-        file.close()  # a large one is a temporary file
-    names = [name for name in sent if name.endswith(YAML_EXTENSIONS)] or list(sent)
-    if names in ([], [""]):
-        raise Invalid("Choose a file of product documents")
-    if len(names) > 1:
-        raise Invalid("Choose one file of product documents, with the pictures and sounds it names")
-    documents = decode_documents(sent[names[0]], names[0])
+    sent = read_sent_files()
+    name = find_document_name(sent)
+    documents = decode_documents(sent[name], name)
     media = current_services().media
     return [store_files(document, sent.__getitem__, media) for document in documents]
 

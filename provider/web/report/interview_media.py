@@ -1,12 +1,16 @@
 """Video answers and their posters, for whoever may see the report that shows them.
 
-Only the takes of the report are served, in byte ranges, and without a file name.
+Only the takes of the report are served, in byte ranges, and without a file name. The files that
+candidates sent as answers are downloads: a browser must not open them.
 """
 
 from flask import Blueprint, make_response, redirect, url_for
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core.kinds.answer_files import AnswerFile
 from provider.core.kinds.interview import READY, Interview, Recording
+from provider.core.kinds.interview.given_answers import find_answer_file
 from provider.core.orders import REPORT, SHARED, Order
 from provider.core.report import NO_RESULT_MESSAGE
 from provider.errors import Conflict, Gone, NotFound
@@ -17,27 +21,33 @@ from provider.web.report.pages import find_reported_order, find_shared_order
 
 routes = Blueprint("media_files", __name__)
 
+FILES = "files"  # the variant of the files that candidates sent as answers
+FILE_NOT_FOUND_MESSAGE = gettext_noop("There is no such file")
 RECORDING_NOT_FOUND_MESSAGE = gettext_noop("There is no such recording")
 
 
-@routes.get("/r/<token>/<any(takes, posters):variant>/<recording_id>")
+@routes.get("/r/<token>/<any(takes, posters, files):variant>/<recording_id>")
 def report_media(token: str, variant: str, recording_id: str) -> Response:
-    """Send a take or its poster to a browser that has the report's own link."""
+    """Send a take, its poster or an answer's file to a browser that has the report's own link."""
     with current_services().db.reading() as session:
         order = find_reported_order(session, token)
+        if variant == FILES:
+            return _send_file(_find_file(session, order, REPORT, recording_id))
         key, mimetype = find_media_file(
             _find_selected_recording(order, REPORT, recording_id), variant
         )
     return serve_media(current_services().media, key, mimetype)
 
 
-@routes.get("/s/<token>/<any(takes, posters):variant>/<recording_id>")
+@routes.get("/s/<token>/<any(takes, posters, files):variant>/<recording_id>")
 def shared_media(token: str, variant: str, recording_id: str) -> Response:
-    """Send a take or its poster to a browser that may see the shared report."""
+    """Send a take, its poster or an answer's file to a browser that may see the shared report."""
     with current_services().db.reading() as session:
         order = find_shared_order(session, token)
         if order is None:
             return redirect(url_for("report.shared_report", token=token), 303)
+        if variant == FILES:
+            return _send_file(_find_file(session, order, SHARED, recording_id))
         key, mimetype = find_media_file(
             _find_selected_recording(order, SHARED, recording_id), variant
         )
@@ -100,3 +110,17 @@ def _find_selected_recording(order: Order, place: str, recording_id: str) -> Rec
     if not recording.is_selected:  # the candidate did not submit this take
         raise NotFound(RECORDING_NOT_FOUND_MESSAGE)
     return recording
+
+
+def _send_file(file: AnswerFile) -> Response:
+    name = f"{file.item_key}.{file.extension}"
+    return serve_media(current_services().media, file.media_key, file.type, name)
+
+
+def _find_file(session: Session, order: Order, place: str, file_id: str) -> AnswerFile:
+    """Return a file of the report. Raises NotFound, Conflict without a result, and Gone."""
+    if order.result is None:
+        raise Conflict(NO_RESULT_MESSAGE)
+    if not isinstance(order, Interview) or place not in order.answer_places:
+        raise NotFound(FILE_NOT_FOUND_MESSAGE)
+    return find_answer_file(session, order, order.given_answers, file_id)

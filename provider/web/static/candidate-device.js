@@ -17,6 +17,7 @@ function deviceName() {
 
 /** Claim the attempt for this device. Return a function that gets each reply of the server. */
 export function watchDevices(attempt) {
+  if (!attempt.dataset.deviceUrl) return () => {}; // this attempt has no newest device
   const name = deviceName();
   const notice = document.querySelector('[data-notice="device"]');
   let isClaimed = attempt.dataset.device === name;

@@ -3,6 +3,7 @@
 
 const form = document.querySelector("form[data-autosave]");
 const SAVE_DELAY_MS = 1200;
+const MAX_FILE_BYTES = 2_000_000;
 
 if (form) {
   const state = document.querySelector("[data-save-state]");
@@ -18,10 +19,40 @@ if (form) {
     // One save after the other: each carries the digest that the one before returned.
     timer = setTimeout(() => { saving = saving.then(save); }, SAVE_DELAY_MS);
   });
+  // A file is sent once. The page shows the one that is stored, and its name goes with each save.
+  function showFiles(reply) {
+    for (const [name, file] of Object.entries(reply.files ?? {})) {
+      const field = form.querySelector(`[data-file="${name}"]`);
+      field.querySelector("input[type=hidden]").value = file.name;
+      field.querySelector("[data-file-name]").textContent = file.name;
+      field.querySelector(".editor-file-now").hidden = false;
+      const shown = field.querySelector("[data-file-shown]");
+      shown.hidden = false;
+      shown.src = file.url;
+    }
+    for (const input of form.querySelectorAll("input[type=file]")) input.value = "";
+  }
+
+  function findLargeFile() {
+    return [...form.querySelectorAll("input[type=file]")].find((input) => input.files[0]?.size > MAX_FILE_BYTES);
+  }
+
+  form.addEventListener("change", (event) => {
+    const input = event.target;
+    if (input.type !== "file" || input !== findLargeFile()) return;
+    input.value = "";
+    clearTimeout(timer);
+    state.textContent = "This file is larger than 2 MB. Choose a smaller one";
+    state.classList.add("is-problem");
+  });
   form.addEventListener("submit", () => { clearTimeout(timer); isStopped = true; });
   // The last words before the author leaves the page are sent while it closes.
   addEventListener("pagehide", () => {
-    if (isDirty && !isStopped) navigator.sendBeacon(form.action, new FormData(form));
+    if (!isDirty || isStopped) return;
+    const body = new FormData(form);
+    // A beacon has room for 64 kB, so it takes no file.
+    for (const input of form.querySelectorAll("input[type=file]")) body.delete(input.name);
+    navigator.sendBeacon(form.action, body);
   });
 
   async function save() {
@@ -46,7 +77,10 @@ if (form) {
       return;
     }
     form.elements.seen.value = reply.seen;
-    state.textContent = reply.state;
+    showFiles(reply);
+    const [problem] = Object.values(reply.problems ?? {});
+    state.textContent = problem ?? reply.state;
+    state.classList.toggle("is-problem", Boolean(problem));
     await showPreview().catch(() => {});
   }
 

@@ -11,9 +11,9 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
+from provider.core.kinds import accepted_files
+from provider.core.kinds.answer_files import MAX_FILES, AnswerFile
 from provider.core.kinds.assessment import Assessment
-from provider.core.kinds.assessment.answer_files import MAX_FILES, AnswerFile
-from provider.core.kinds.assessment.items import file_answer
 from provider.core.marking import find_second_look
 from provider.core.products import Product
 from provider.maintenance.erasure import delete_recordings, erase_order
@@ -115,7 +115,7 @@ def test_wrong_file_is_refused_and_the_earlier_one_stays(
     problem: str,
 ) -> None:
     # The test client does not close the temporary file of a large body.
-    monkeypatch.setattr(file_answer, "_MEGABYTE", 1000)
+    monkeypatch.setattr(accepted_files, "_MEGABYTE", 1000)
     send(client, started, PDF)
     before = saved(services, started), stored_keys(services)
     response = send(client, started, content)

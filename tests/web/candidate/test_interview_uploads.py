@@ -18,7 +18,7 @@ import provider
 from provider.app import create_app
 from provider.config import Settings
 from provider.core.kinds.interview import Interview
-from provider.core.kinds.interview.content import Question
+from provider.core.kinds.interview.questions import Question
 from provider.core.kinds.interview.uploads import (
     ABANDONED_AFTER,
     AGREED_BYTES_PER_SECOND,

@@ -2,19 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.assessment.answer_files import (
-    MAX_FILES,
-    MAX_NAME_LENGTH,
-    AnswerFile,
-    find_file,
-)
+from provider.core.kinds.answer_files import AnswerFile, add_file, find_file
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.models import Assessment
 from provider.core.orders import GivenTime
-from provider.errors import Conflict, NotFound
+from provider.errors import NotFound
 from provider.storage.media import StoredFile
 
 
@@ -37,25 +31,7 @@ def save_file(
     assessment.require_in_time(given.given_at)
     number, _ = assessment.find_item(item_key)
     assessment.require_open_item(number, given.given_at)
-    # The files of earlier attempts do not count.
-    of_order = select(func.count(AnswerFile.id)).where(
-        AnswerFile.order_id == assessment.id, AnswerFile.created_at >= assessment.started_at
-    )
-    if (session.scalar(of_order) or 0) >= MAX_FILES:
-        raise Conflict("You have sent too many files. The last one that was saved counts")
-    file = AnswerFile(
-        public_id=public_id,
-        order_id=assessment.id,
-        item_key=item_key,
-        name=name[:MAX_NAME_LENGTH],
-        type=content_type,
-        size=stored_file.size,
-        sha256=stored_file.sha256,
-        is_deleted=False,
-        created_at=now,
-    )
-    session.add(file)
-    value = {"file": public_id, "name": file.name, "type": file.type, "size": file.size}
+    value = add_file(session, assessment, item_key, public_id, name, content_type, stored_file, now)
     Answer.put(assessment, item_key, value, now, given.number)
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from provider.core.kinds.answer_files import MEDIA, AnswerFile
 from provider.core.kinds.assessment import content, import_warnings
-from provider.core.kinds.assessment.answer_files import MEDIA, AnswerFile
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.integrity_signals import IntegritySignal

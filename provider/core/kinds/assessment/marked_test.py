@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
 from provider.core.accounts.email_policy import COMPLETION
-from provider.core.kinds.assessment.answer_files import find_file
+from provider.core.kinds.answer_files import find_file
 from provider.core.kinds.assessment.attempt_rules import AttemptRules
 from provider.core.kinds.assessment.items import MarkedItem
 from provider.core.marking import (

@@ -29,9 +29,10 @@ from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.grading import round_half_up
+from provider.core.products.line_fields import LinesField, parse_number
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,
@@ -215,20 +216,83 @@ class TableNormSchema(DocumentSchema):
 _NORMAL_SCHEMA, _TABLE_SCHEMA = NormalNormSchema(), TableNormSchema()
 
 
-class NormsByScaleField(fields.Field[dict[str, Norm]]):
-    """The norms of a group by the key of their scale."""
+class NormsByScaleField(LinesField):
+    """The norms of a group by the key of their scale.
+
+    A line has the key, the mean and the standard deviation: `order 14.2 3.1`. A table has its
+    measure, `lower` for a table of bands, and its rows: `order T 10=40 12=45`.
+    """
+
+    def format_lines(self, raw: Any) -> list[str] | None:
+        if not isinstance(raw, dict):
+            return None
+        lines = [(key, _format_norm(norm)) for key, norm in raw.items()]
+        if not all(isinstance(key, str) and text is not None for key, text in lines):
+            return None
+        return [f"{key} {text}".strip() for key, text in lines]
+
+    def parse_lines(self, lines: list[str]) -> Any:
+        pairs = [line.partition(" ") for line in lines]
+        keys = [key for key, _, _ in pairs]
+        # A repeated scale stays text, because a mapping would lose the first of the two.
+        if len(set(keys)) < len(keys):
+            return lines
+        return {key: _parse_norm(text.strip()) for key, _, text in pairs}
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> dict[str, Norm]:
+        if isinstance(value, list):
+            raise ValidationError("should have each scale once")
         if not isinstance(value, dict) or not value:
             raise ValidationError("should be a mapping of the keys of scales to norms")
         norms: dict[str, Norm] = {}
         for key, norm in value.items():
+            if isinstance(norm, str):
+                advice = "should be the mean and the standard deviation, or the rows of a table"
+                raise ValidationError({key: [advice]})
             has_table = isinstance(norm, dict) and "table" in norm
             try:
                 norms[key] = (_TABLE_SCHEMA if has_table else _NORMAL_SCHEMA).load(norm)
             except ValidationError as error:
                 raise ValidationError({key: error.messages}) from error
         return norms
+
+
+def _format_norm(norm: Any) -> str | None:
+    """Return a norm as a line has it; None for one that no line has."""
+    if isinstance(norm, str):
+        return norm if "\n" not in norm else None
+    if not isinstance(norm, dict):
+        return None
+    if set(norm) == {"mean", "sd"} and all(map(_is_number, norm.values())):
+        return f"{norm['mean']} {norm['sd']}"
+    rows = norm.get("table")
+    bands = [LOWER] if norm.get("between") == LOWER else []
+    is_table = set(norm) == {"measure", "table", *(["between"] if bands else [])}
+    if not is_table or norm["measure"] not in MEASURES or not isinstance(rows, list):
+        return None
+    if not all(
+        isinstance(row, list) and len(row) == 2 and all(map(_is_number, row)) for row in rows
+    ):
+        return None
+    return " ".join([norm["measure"], *bands, *(f"{figure}={value}" for figure, value in rows)])
+
+
+def _parse_norm(text: str) -> Any:
+    """Return the norm that a line has after the key; a text that is none stays text."""
+    first, *words = text.split()[: MAX_ROWS + 2] or [""]
+    numbers = [parse_number(word) for word in (first, *words)]
+    if len(numbers) == 2 and all(map(_is_number, numbers)):
+        return {"mean": numbers[0], "sd": numbers[1]}
+    bands = {"between": LOWER} if words[:1] == [LOWER] else {}
+    rows = [[parse_number(cell) for cell in word.split("=")] for word in words[len(bands) :]]
+    is_table = rows and all(len(row) == 2 and all(map(_is_number, row)) for row in rows)
+    if first in MEASURES and is_table:
+        return {"measure": first, "table": rows} | bands
+    return text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class NormGroupSchema(DocumentSchema):

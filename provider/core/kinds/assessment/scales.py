@@ -26,8 +26,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import ValidationError, post_load, validates_schema
 
+from provider.core.products.line_fields import LineField
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,
@@ -42,6 +43,7 @@ from provider.core.products.schema_fields import (
 )
 
 MAX_SCALES = 60
+REVERSED, NOT_REVERSED = "reversed", "not reversed"  # in a line of the editor
 MAX_SCALE_ITEMS = 200
 SUM, MEAN = METHODS = ("sum", "mean")
 INVALID, PRORATE, EXCLUDE, ZERO = MISSING_RULES = ("invalid", "mean", "exclude", "zero")
@@ -95,8 +97,23 @@ class ScaleItemSchema(DocumentSchema):
         return ScaleItem(**data)
 
 
-class ScaleItemField(fields.Field[ScaleItem]):
-    """The key of an item, or a mapping with it."""
+class ScaleItemField(LineField):
+    """The key of an item, or a mapping with it. Its line is the key, and `reversed` after it."""
+
+    def format_line(self, raw: Any) -> str | None:
+        if isinstance(raw, str):
+            return raw if raw.strip() and "\n" not in raw else None
+        if not isinstance(raw, dict) or set(raw) != {"key", "reversed"}:
+            return None
+        is_whole = isinstance(raw["key"], str) and isinstance(raw["reversed"], bool)
+        word = REVERSED if raw["reversed"] else NOT_REVERSED
+        return f"{raw['key']} {word}" if is_whole else None
+
+    def parse_line(self, line: str) -> Any:
+        key, _, word = line.partition(" ")
+        if word.strip() in (REVERSED, NOT_REVERSED):
+            return {"key": key, "reversed": word.strip() == REVERSED}
+        return line
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> ScaleItem:
         if isinstance(value, dict):

@@ -2,8 +2,16 @@
 
     name, description?, instructions?     description and instructions are Markdown
     language?                             a BCP 47 tag such as de: of every text of the document
-    questions                             [{key, text, plain?, think_seconds?, answer_seconds?,
-                                            takes?}]
+    introduction?, closing?               {text, media?}: shown before the first question, and
+                                          after the submission
+    practice?                             {text, plain?, answer?, media?, think_seconds?,
+                                            answer_seconds?}: a question that nobody else sees
+    questions                             [{key, text, plain?, answer?, media?, think_seconds?,
+                                            answer_seconds?, takes?, …}]: see `questions.py`
+    time_limit?                           minutes from the start to the end of the attempt
+    may_be_paused?                        whether a candidate may stop the time between questions
+    preferences?                          the names of what an order may override: see
+                                          `preferences.py`
     scale?                                {min: 1, max: 5, labels?: [one label per rating]}
     grades?, summaries?                   as in a test
     report?                               {answers?, notes?, scores?}: [report, pdf, shared] each:
@@ -11,14 +19,14 @@
                                           ratings are shown; left out: everywhere
 
 `text` is Markdown, unless `plain` is true: then every character is shown as it was written.
-`think_seconds` (30) is the time before the recording of an answer starts.
+`think_seconds` (30) is the time before the recording of an answer starts; null: not limited.
 `answer_seconds` (120) is the maximum length of an answer. `takes` (1) is the number of recordings
 that a candidate may make of an answer. Staff rate each answer on the scale.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
@@ -29,15 +37,16 @@ from provider.core.kinds.grading import (
     SummariesSchema,
     require_grades_for_summaries,
 )
+from provider.core.kinds.interview.question_media import Media, MediaSchema
+from provider.core.kinds.interview.questions import PracticeSchema, Question, QuestionSchema
 from provider.core.kinds.report_options import SHOWN_EVERYWHERE, ReportOptions, ReviewedReportSchema
-from provider.core.markdown import literal_html, markdown_to_text, render_markdown
 from provider.core.products.documents import DocumentWarning, load_content
 from provider.core.products.markdown_warnings import find_markdown_warnings
 from provider.core.products.schema_fields import (
+    Choice,
     DocumentSchema,
     Flag,
     Integer,
-    Key,
     LanguageTag,
     ListOf,
     Text,
@@ -48,34 +57,11 @@ from provider.core.products.schema_fields import (
 )
 from provider.texts import LazyText, lazy_gettext
 
-# The library is imported at the first use, as in `core/markdown.py`.
-if TYPE_CHECKING:
-    from markupsafe import Markup
+__all__ = ["InterviewContent", "Message", "Question", "Scale", "find_warnings", "parse"]
 
-
-@dataclass(frozen=True)
-class Question:
-    """One question. `takes` is the number of recordings that a candidate may make."""
-
-    key: str
-    text: str
-    plain: bool = False
-    think_seconds: int = 30
-    answer_seconds: int = 120
-    takes: int = 1
-
-    @property
-    def text_html(self) -> "Markup":
-        """The question for a page."""
-        return literal_html(self.text) if self.plain else render_markdown(self.text)
-
-    @property
-    def text_without_markup(self) -> str:
-        """The question for tables and reports."""
-        return self.text if self.plain else markdown_to_text(self.text)
-
-    def numbered_text(self, number: int) -> str:
-        return f"{number}. {self.text_without_markup}"
+MAX_MINUTES = 1440  # of a time limit
+# What an order may override, where the template names it.
+OVERRIDES = ("think_seconds", "answer_seconds", "takes", "time_limit", "may_be_paused", "practice")
 
 
 @dataclass(frozen=True)
@@ -101,6 +87,14 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Message:
+    """A text in Markdown that candidates read, and what it shows beside its words."""
+
+    text: str
+    media: Media | None = None
+
+
+@dataclass(frozen=True)
 class InterviewContent:
     """The parsed content of an interview template."""
 
@@ -113,39 +107,39 @@ class InterviewContent:
     summaries: Mapping[str, str] | None = None
     language: str = ""
     report: ReportOptions = SHOWN_EVERYWHERE
+    introduction: Message | None = None
+    closing: Message | None = None
+    practice: Question | None = None
+    time_limit: int | None = None  # minutes
+    may_be_paused: bool = True
+    preferences: frozenset[str] = frozenset()
 
     @property
     def max_duration_seconds(self) -> int:
         """The maximum time to think and answer, with one recording per question."""
-        return sum(question.think_seconds + question.answer_seconds for question in self.questions)
+        seconds = sum(question.usual_seconds for question in self.questions)
+        return min(seconds, self.time_limit * 60) if self.time_limit else seconds
 
     @property
     def longest_duration_seconds(self) -> int:
         """The maximum time to think and answer, with every recording that is allowed."""
-        return sum(
-            question.think_seconds + question.answer_seconds * question.takes
-            for question in self.questions
-        )
+        seconds = sum(question.longest_seconds for question in self.questions)
+        return min(seconds, self.time_limit * 60) if self.time_limit else seconds
+
+    @property
+    def has_fixed_duration(self) -> bool:
+        """Whether no candidate can need more than the durations, without other recordings."""
+        return all(question.has_fixed_duration for question in self.questions)
 
     @property
     def may_repeat(self) -> bool:
         """Whether a candidate may record some answer more than once."""
         return any(question.takes > 1 for question in self.questions)
 
-
-class QuestionSchema(DocumentSchema):
-    """One of the `questions`."""
-
-    key = Key(required=True)
-    text = Text(5_000, multiline=True, required=True)
-    plain = Flag(load_default=False)
-    think_seconds = Integer(0, 600, load_default=30)
-    answer_seconds = Integer(10, 1800, load_default=120)
-    takes = Integer(1, 10, load_default=1)
-
-    @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> Question:
-        return Question(**data)
+    @property
+    def has_recorded_answers(self) -> bool:
+        """Whether candidates need a camera or a microphone."""
+        return any(question.is_recorded for question in self.questions)
 
 
 class ScaleSchema(DocumentSchema):
@@ -170,6 +164,17 @@ class ScaleSchema(DocumentSchema):
         return Scale(**data | {"labels": tuple(data["labels"])})
 
 
+class MessageSchema(DocumentSchema):
+    """`introduction` and `closing`."""
+
+    text = Text(10_000, multiline=True, required=True)
+    media = nested(MediaSchema, load_default=None)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Message:
+        return Message(**data)
+
+
 class InterviewSchema(DocumentSchema):
     """The content of an interview template."""
 
@@ -178,7 +183,13 @@ class InterviewSchema(DocumentSchema):
     language = LanguageTag(load_default="")
     description = Text(10_000, multiline=True, load_default="")
     instructions = Text(10_000, multiline=True, load_default="")
+    introduction = nested(MessageSchema, load_default=None)
+    practice = nested(PracticeSchema, load_default=None)
+    time_limit = Integer(1, MAX_MINUTES, load_default=None)
+    may_be_paused = Flag(load_default=True)
+    preferences = ListOf(Choice(*OVERRIDES), "names", 0, len(OVERRIDES), load_default=())
     questions = nested_list(QuestionSchema, "questions", 1, 50, required=True)
+    closing = nested(MessageSchema, load_default=None)
     scale = nested(ScaleSchema, load_default=Scale())
     grades = nested(GradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
@@ -188,11 +199,18 @@ class InterviewSchema(DocumentSchema):
     def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
         require_unique([question.key for question in data["questions"]], "questions")
         require_grades_for_summaries(data)
+        if not data["may_be_paused"] and data["time_limit"] is None:
+            problem = "should be true without a time_limit: no time runs that could be stopped"
+            raise ValidationError(problem, "may_be_paused")
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> InterviewContent:
         del data["schema"]
-        return InterviewContent(**data | {"questions": tuple(data["questions"])})
+        lists = {
+            "questions": tuple(data["questions"]),
+            "preferences": frozenset(data["preferences"]),
+        }
+        return InterviewContent(**data | lists)
 
 
 SCHEMA = InterviewSchema()
@@ -207,11 +225,22 @@ def parse(content: Mapping[str, Any]) -> InterviewContent:
 def find_warnings(content: InterviewContent) -> Iterator[DocumentWarning]:
     """Warn where candidates may not see what the author meant."""
     texts = [("description", content.description), ("instructions", content.instructions)]
-    questions = [
-        (f"questions[{index}].text", question.text)
-        for index, question in enumerate(content.questions)
-        if not question.plain
+    shown = [
+        ("introduction", content.introduction),
+        ("practice", content.practice),
+        ("closing", content.closing),
+        *((f"questions[{index}]", question) for index, question in enumerate(content.questions)),
     ]
+    questions = []
+    for path, part in shown:
+        if part is None:
+            continue
+        if isinstance(part, Message):
+            texts.append((f"{path}.text", part.text))
+        elif not part.plain:
+            questions.append((f"{path}.text", part.text))
+        if part.media and part.media.transcript:
+            texts.append((f"{path}.media.transcript", part.media.transcript))
     yield from find_grade_warnings(content.grades, content.summaries)
     yield from find_markdown_warnings(texts)
     yield from find_markdown_warnings(questions, plain_entry="question", has_headings=False)

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from provider.core.kinds.interview.answers import READY, Recording
-from provider.core.kinds.interview.content import InterviewContent, Question
+from provider.core.kinds.interview.content import InterviewContent
+from provider.core.kinds.interview.given_answers import answer_text
+from provider.core.kinds.interview.questions import FILE, Question
 from provider.core.kinds.interview.scoring import Ratings
 from provider.core.labels import cut_at_word, format_duration
 from provider.core.orders import Evidence
@@ -38,6 +40,10 @@ class VideoAnswer(NamedTuple):
     is_deleted: bool = False
     spread: str = ""
     caption_language: str = ""
+    # Of an answer that is no recording. `text` is the text, the option, or the name of the file;
+    # `file_id` is the public id of the AnswerFile.
+    text: str = ""
+    file_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ class InterviewEvidence(Evidence):
             evidence = replace(evidence, video_answers=tuple(answers), comments=())
         if not places <= self.score_places:
             answers = (
-                answer._replace(rating="", spread="") if answer.recording_id else answer
+                answer._replace(rating="", spread="")
+                if answer.recording_id or answer.text
+                else answer
                 for answer in evidence.video_answers
             )
             evidence = replace(
@@ -97,6 +105,7 @@ class InterviewEvidence(Evidence):
                     "notes": list(answer.notes),
                     "is_broken": answer.is_broken,
                     "is_deleted": answer.is_deleted,
+                    "text": answer.text,
                     "length": "" if answer.seconds is None else format_duration(answer.seconds),
                     # The compiler must not read files, so the JSON has the bytes of the picture.
                     "poster": list(pictures.get(answer.poster_key, b"")),
@@ -110,6 +119,8 @@ def build_evidence(
     content: InterviewContent,
     figures: Mapping[str, Any],
     recordings: Mapping[str, Recording | None],
+    given_values: Mapping[str, Any],
+    answered_count: int,
     ratings: Mapping[str, Ratings],
     notes: Mapping[str, tuple[str, ...]],
     overall: Ratings | None,
@@ -118,9 +129,6 @@ def build_evidence(
 ) -> InterviewEvidence:
     """Return the figures of a result, and every question with its ratings and notes by its key."""
     questions = content.questions
-    answered_count = sum(
-        recording is not None and not recording.is_broken for recording in recordings.values()
-    )
     score_facts: tuple[tuple[str, str], ...] = ()
     if overall:
         texts = filter(None, (overall.text(content.scale), overall.spread_text))
@@ -140,6 +148,7 @@ def build_evidence(
                 content,
                 question,
                 recordings[question.key],
+                given_values[question.key],
                 ratings.get(question.key),
                 notes.get(question.key, ()),
             )
@@ -166,9 +175,19 @@ def _video_answer(
     content: InterviewContent,
     question: Question,
     recording: Recording | None,
+    given_value: Any,
     rating: Ratings | None,
     notes: tuple[str, ...],
 ) -> VideoAnswer:
+    if given_value is not None:
+        return VideoAnswer(
+            question.text_without_markup,
+            rating.text(content.scale) if rating else "",
+            notes,
+            spread=rating.spread_text if rating else "",
+            text=answer_text(question, given_value),
+            file_id=given_value["file"] if question.answer == FILE else "",
+        )
     if recording is None:
         return VideoAnswer(question.text_without_markup, gettext("No answer"))
     caption = recording.caption

@@ -4,18 +4,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from provider.core.kinds import answer_files
+from provider.core.kinds.answer_files import AnswerFile
 from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.answers import DELETED, READY, Caption, Recording, TimeNote
+from provider.core.kinds.interview.given_answers import GivenAnswer
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
+from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
-from provider.core.orders import CLOSE_ATTEMPTS, Order
+from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
 from provider.texts import lazy_gettext as _
 
@@ -37,21 +41,27 @@ def list_media_references(session: Session) -> Iterator[MediaReference]:
 
 
 def list_media_folders(session: Session, order: Order) -> Iterator[str]:
-    """Yield the folder of each recording, and of each upload that is not complete."""
+    """Yield the folder of each recording, unfinished upload and file of an answer."""
     for recording in session.scalars(select(Recording).where(Recording.order_id == order.id)):
         yield recording.folder
     for upload in session.scalars(select(Upload).where(Upload.order_id == order.id)):
         yield upload.folder
+    yield from answer_files.list_folders(session, order)
 
 
 def forget_media(session: Session, order: Order) -> None:
-    """Mark the recordings of an order as deleted, and delete their captions."""
+    """Mark the recordings and the files of an order as deleted, and delete the captions."""
     recordings = select(Recording.id).where(Recording.order_id == order.id)
     session.execute(delete(Caption).where(Caption.recording_id.in_(recordings)))
+    answer_files.forget(session, order)
     session.execute(update(Recording).where(Recording.order_id == order.id).values(state=DELETED))
 
 
-HAS_MEDIA = exists().where(Recording.order_id == Order.id, Recording.state != DELETED)
+# The assessments' kind lists the files of all answers: these are of one table.
+HAS_MEDIA = or_(
+    exists().where(Recording.order_id == Order.id, Recording.state != DELETED),
+    answer_files.IS_STORED,
+)
 KIND = Kind(
     name="interview",
     product_class=InterviewTemplate,
@@ -69,6 +79,7 @@ KIND = Kind(
         receipt=_("Thank you: your video interview has arrived."),
     ),
     find_warnings=content.find_warnings,
+    find_file_slots=find_file_slots,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
@@ -84,8 +95,18 @@ KIND = Kind(
         Scorecard.comment,
         TimeNote.text,
         Caption.text,
+        GivenAnswer.value,
+        AnswerFile.name,
     ),
     other_columns=(
+        AnswerFile.public_id,
+        AnswerFile.item_key,
+        AnswerFile.type,
+        AnswerFile.size,
+        AnswerFile.sha256,
+        AnswerFile.is_deleted,
+        GivenAnswer.question,
+        GivenAnswer.number,
         Rating.question,
         Rating.actor,
         Rating.save_number,
@@ -117,7 +138,7 @@ KIND = Kind(
         Upload.sha256,
         Upload.received,
     ),
-    scheduled_works=(CLOSE_ATTEMPTS, DISCARD_ABANDONED_UPLOADS),
+    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES, DISCARD_ABANDONED_UPLOADS),
     media=KindMedia(
         RECORDING_KEY_PATTERN,
         Recording.public_id,

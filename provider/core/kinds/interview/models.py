@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -12,7 +12,10 @@ from provider import outbox
 from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.answers import SENT, Recording
-from provider.core.kinds.interview.content import InterviewContent, Question
+from provider.core.kinds.interview.content import InterviewContent
+from provider.core.kinds.interview.given_answers import GivenAnswer
+from provider.core.kinds.interview.preferences import apply_preferences
+from provider.core.kinds.interview.questions import Question
 from provider.core.kinds.interview.reviews import ReviewedInterview
 from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.marking import WHOLE_ORDER, open_tasks
@@ -21,7 +24,7 @@ from provider.core.orders import (
     progress_state,
 )
 from provider.core.orders.states import SUBMITTED
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.errors import Conflict, NotFound
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
@@ -63,29 +66,54 @@ class Interview(ReviewedInterview):
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id
     )
+    given_answers: Mapped[list[GivenAnswer]] = relationship(
+        back_populates="interview", order_by=GivenAnswer.id
+    )
     ratings: Mapped[list[Rating]] = relationship(back_populates="interview", order_by=Rating.id)
     scorecards: Mapped[list[Scorecard]] = relationship(
         back_populates="interview", order_by=Scorecard.id
     )
+
+    def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
+        return {"content": self.content}  # with the order's preferences
+
+    @classmethod
+    def unused_preferences(
+        cls, version: ProductVersion, preferences: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        return apply_preferences(version.parsed(InterviewTemplate.parse), preferences)[1]
 
     @property
     def answer_places(self) -> frozenset[str]:
         return self.content.report.answers
 
     @property
+    def time_limit(self) -> timedelta | None:
+        limit = self.content.time_limit
+        return timedelta(minutes=limit) if limit else None
+
+    @property
     def usual_seconds(self) -> int:
-        return self.content.max_duration_seconds
+        content = self.content
+        return content.time_limit * 60 if content.time_limit else content.max_duration_seconds
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """The questions with the candidate's times to think and to answer."""
-        return tuple(
-            replace(
-                question,
-                think_seconds=self.with_extra_time(question.think_seconds),
-                answer_seconds=self.with_extra_time(question.answer_seconds),
-            )
-            for question in self.content.questions
+        return tuple(self._with_own_times(question) for question in self.content.questions)
+
+    @property
+    def practice(self) -> Question | None:
+        """The question for practice with the candidate's times."""
+        question = self.content.practice
+        return self._with_own_times(question) if question else None
+
+    def _with_own_times(self, question: Question) -> Question:
+        think_seconds = question.think_seconds
+        return replace(
+            question,
+            think_seconds=None if think_seconds is None else self.with_extra_time(think_seconds),
+            answer_seconds=self.with_extra_time(question.answer_seconds),
         )
 
     def require_open(self, given_at: datetime) -> None:
@@ -95,6 +123,23 @@ class Interview(ReviewedInterview):
 
     def recordings_for(self, question: str) -> list[Recording]:
         return [recording for recording in self.recordings if recording.question == question]
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether anything was answered, a broken recording included."""
+        return any(recording.is_selected for recording in self.recordings) or any(
+            answer.value is not None for answer in self.given_answers
+        )
+
+    def pause_left(self, now: datetime) -> timedelta:
+        """Return how much longer the candidate may pause.
+
+        A template that may be paused allows it until the deadline of the invitation.
+        """
+        left = super().pause_left(now)
+        if self.content.time_limit and self.content.may_be_paused:
+            return max(left, self.expires_at - now)
+        return left
 
     def replace_broken_answer(self, public_id: str) -> None:
         """Select the newest intact recording of the same question, if a broken one is selected."""
@@ -167,7 +212,7 @@ class Interview(ReviewedInterview):
 
     def select_recording(self, public_id: str, now: datetime) -> Recording:
         """Make a recording the answer to its question."""
-        self.require_running(now)
+        self.require_clock_running(now)
         recording = self.find_recording(public_id)
         self._select(recording)
         return recording
@@ -196,25 +241,25 @@ class Interview(ReviewedInterview):
         self.tell_candidate(session, COMPLETION, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Submit the recorded answers; expire an interview without any."""
-        if any(recording.is_selected for recording in self.recordings):
+        """Submit the answers; expire an interview without any."""
+        if self.has_answers:
             self.submit(session, now, actor="system")
         else:
             self.expire(session, now)
 
     def require_attempt(self) -> None:
         super().require_attempt()
-        if not any(recording.is_selected for recording in self.recordings):
+        if not self.has_answers:
             raise Conflict("Nothing has been recorded: cancel the order instead")
 
     def end_attempt(
         self, session: Session, secret_box: SecretBox, actor: str, now: datetime
     ) -> None:
-        """Submit the recorded answers, so that staff can rate them."""
+        """Submit the answers, so that staff can rate them."""
         self.submit(session, now, actor)
 
     def unanswered_questions(self) -> list[Question]:
-        """Return the questions without an intact recording that can still be recorded."""
+        """Return the questions without an answer, or with a broken one that can be replaced."""
         answered = {question.key for question in self.answered_questions()}
         return [
             question

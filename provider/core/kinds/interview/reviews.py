@@ -6,13 +6,15 @@ in. Then the scorecards that are in are averaged: see `scoring.py`.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.interview.answers import Recording
 from provider.core.kinds.interview.content import InterviewContent, Question, Scale, parse
 from provider.core.kinds.interview.evidence import InterviewEvidence, build_evidence
+from provider.core.kinds.interview.given_answers import GivenAnswer
+from provider.core.kinds.interview.preferences import apply_preferences
 from provider.core.kinds.interview.scorecards import IN, OBSERVER, OPEN, Rating, Scorecard
 from provider.core.kinds.interview.scoring import Ratings, build_result, rate_together
 from provider.core.marking import (
@@ -40,13 +42,15 @@ class ReviewedInterview(TimedOrder):
 
     if TYPE_CHECKING:
         recordings: Mapped[list[Recording]]
+        given_answers: Mapped[list[GivenAnswer]]
         ratings: Mapped[list[Rating]]
         scorecards: Mapped[list[Scorecard]]
 
     @property
     def content(self) -> InterviewContent:
-        """The content of the version that was ordered."""
-        return self.version.parsed(parse)
+        """The content of the version that was ordered, with the preferences of the order."""
+        content = self.version.parsed(parse)
+        return apply_preferences(content, self.preferences)[0] if self.preferences else content
 
     def selected_recording(self, question: str) -> Recording | None:
         """Return the recording that counts as the answer to a question."""
@@ -55,13 +59,21 @@ class ReviewedInterview(TimedOrder):
             None,
         )
 
+    def given_value(self, question: str) -> Any:
+        """Return the text, the option or the file that answers a question; None without one."""
+        values = {answer.question: answer.value for answer in self.given_answers}
+        return values.get(question)
+
+    def is_answered(self, question: Question) -> bool:
+        """Whether a question has an answer that can be rated."""
+        if not question.is_recorded:
+            return self.given_value(question.key) is not None
+        take = self.selected_recording(question.key)
+        return take is not None and not take.is_broken
+
     def answered_questions(self) -> list[Question]:
-        """Return the questions whose selected recording is not broken."""
-        return [
-            question
-            for question in self.content.questions
-            if (take := self.selected_recording(question.key)) and not take.is_broken
-        ]
+        """Return the questions with an answer that can be rated."""
+        return [question for question in self.content.questions if self.is_answered(question)]
 
     def find_question(self, key: str) -> Question:
         for question in self.content.questions:
@@ -191,8 +203,8 @@ class ReviewedInterview(TimedOrder):
             if start and rating.rated_at >= start and rating.actor == reviewer
         }
 
-    def unrated_questions(self, reviewer: str) -> list[Question]:
-        """Return the answered questions that a reviewer has not rated."""
+    def unrated_questions(self, reviewer: str = "") -> list[Question]:
+        """Return the answered questions that a reviewer has not rated; all for nobody."""
         rated = {
             key
             for key, rating in self.ratings_by_question(reviewer).items()
@@ -284,11 +296,14 @@ class ReviewedInterview(TimedOrder):
                 question.key: self.selected_recording(question.key)
                 for question in self.content.questions
             },
+            {question.key: self.given_value(question.key) for question in self.content.questions},
+            len(self.answered_questions()),
             self.joint_ratings(cards),
             self.joint_notes(cards),
             self.joint_overall(cards),
             tuple(card.comment for card in cards if card.comment),
-            [self.late_seconds(take.created_at) for take in self.recordings],
+            [self.late_seconds(take.created_at) for take in self.recordings]
+            + [self.late_seconds(answer.saved_at) for answer in self.given_answers],
         )
 
     def _require_submitted(self) -> None:

@@ -45,7 +45,7 @@ def write_sound(source: Path, target: Path) -> None:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     with (
         source.open("rb") as file,
-        av.open(file, options=INPUT_OPTIONS) as container,
+        av.open(file, "r", options=INPUT_OPTIONS) as container,
         wave.open(str(target), "wb") as sound,
     ):
         sound.setnchannels(1)

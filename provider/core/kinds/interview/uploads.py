@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider.core.kinds.interview.content import Question
 from provider.core.kinds.interview.models import Interview
+from provider.core.kinds.interview.questions import Question
 from provider.core.orders.states import PENDING, STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict, NotFound

@@ -10,6 +10,7 @@ from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.draft import Content, change_draft, working_content
 from provider.core.products.draft_edits import make_key
+from provider.core.products.draft_files import copy_files
 from provider.core.products.schema_fields import SLUG_ADVICE, is_slug
 from provider.core.staff import Permission
 from provider.core.text_cleaning import clean_line
@@ -64,6 +65,9 @@ def _create(session: Session) -> str:
     base: Content = working_content(session, copied) if copied else {"schema": 1}
     content = {**base, "name": name}
     change_draft(session, product, lambda _: content, current_staff().email, now)
+    if copied:
+        slots = KINDS[kind_name].find_file_slots(content)
+        copy_files(session, copied, product, [slot.value for slot in slots])
     fields = {"kind": product.kind, "key": product.key}
     subject = f"product:{product.public_id}"
     record_act(session, Action.PRODUCT_CREATED, subject, after=fields)

@@ -1,7 +1,7 @@
 """What the editor's pages share: the draft of a product, its parts and its problems."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -28,16 +28,19 @@ from provider.core.products.draft_edits import (
     format_path,
     parse_document_path,
 )
+from provider.core.products.draft_files import list_files
+from provider.core.products.files import FileSlot, StoredProductFile
 from provider.errors import NotFound
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act
 from provider.web.console.editor import texts
+from provider.web.console.editor.files import file_address
 from provider.web.console.editor.forms import page_lists
 from provider.web.console.editor.widgets import inner_schema
-from provider.web.console.products import file_url
 
 # An author who saved so long ago is named as somebody who may still be at work.
 PRESENCE = timedelta(minutes=10)
+MAX_SHOWN_NAME_LENGTH = 60  # characters of the name of a file
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,14 @@ class Editing:
     product: Product
     content: dict[str, Any]
     draft: Draft | None
+    files: Mapping[str, StoredProductFile] = field(default_factory=dict)
 
     @classmethod
     def open(cls, session: Session, product_id: str) -> "Editing":
         """Raises NotFound."""
         product = Product.find(session, product_id)
-        return cls(product, working_content(session, product), find_draft(session, product))
+        files = list_files(session, product)
+        return cls(product, working_content(session, product), find_draft(session, product), files)
 
     @property
     def schema(self) -> Schema:
@@ -69,9 +74,19 @@ class Editing:
         return node_digest(self.content)
 
     def file_url(self, name: str) -> str:
-        """Return the address of a picture or a sound: those of a draft are its newest version's."""
-        versions = self.product.versions
-        return file_url(self.product, versions[-1] if versions else None, name)
+        """Return the address of a picture or a sound of the draft."""
+        return file_address(self.product, name)
+
+    @property
+    def slots(self) -> list[FileSlot]:
+        """The places of the content that name files."""
+        return list(KINDS[self.product.kind].find_file_slots(self.content))
+
+    @property
+    def named_files(self) -> tuple[StoredProductFile, ...]:
+        """The files that the content names, as far as they are stored."""
+        names = dict.fromkeys(slot.value for slot in self.slots)
+        return tuple(self.files[name] for name in names if name in self.files)
 
     @property
     def language(self) -> str:
@@ -93,7 +108,15 @@ class Editing:
         return newest if self.draft and newest > self.draft.base_number else 0
 
     def check(self) -> CheckedContent:
-        return check_content(KINDS[self.product.kind], self.content)
+        checked = check_content(KINDS[self.product.kind], self.content)
+        missing = [
+            Problem(
+                slot.path, f"the file {_shorten(slot.value)} is not stored here; choose it again"
+            )
+            for slot in self.slots
+            if slot.value not in self.files
+        ]
+        return CheckedContent((*checked.errors, *missing, *checked.warnings), checked.loaded)
 
     def entry(self, path: Path) -> "Entry":
         """Return the part of the draft with a page of its own. Raises NotFound."""
@@ -181,6 +204,11 @@ class Entry:
         }
 
 
+def _shorten(name: str) -> str:
+    """Return the name of a file; a document may have the file itself in its place."""
+    return name if len(name) <= MAX_SHOWN_NAME_LENGTH else f"{name[:MAX_SHOWN_NAME_LENGTH]}…"
+
+
 def save_draft(
     session: Session, product: Product, change: Callable[[Content], dict[str, Any]]
 ) -> dict[str, Any]:
@@ -253,7 +281,7 @@ def _field_steps(schema: Schema | None, path: Path) -> list[str]:
         if isinstance(step, int):
             steps.append(str(step + 1))
         else:
-            steps.append(texts.field_texts(schema, step)[0] if schema else texts.words(step))
+            steps.append(texts.field_label(schema, step))
         if isinstance(field, fields.List):
             field = field.inner
         if field is not None:

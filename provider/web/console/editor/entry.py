@@ -18,6 +18,7 @@ from provider.core.products.draft_edits import (
     remove_node,
     replace_node,
 )
+from provider.core.products.draft_files import list_files
 from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
@@ -30,7 +31,8 @@ from provider.web.console.editor.editing import (
     place_changes,
     save_draft,
 )
-from provider.web.console.editor.forms import build_form, read_form
+from provider.web.console.editor.files import Uploads, file_address, store_uploads
+from provider.web.console.editor.forms import add_part, build_form, drop_empty_list, read_form
 from provider.web.console.editor.preview import render_preview
 
 routes = Blueprint("editor_entry", __name__, url_prefix="/products/<product_id>/edit")
@@ -54,20 +56,31 @@ def save(product_id: str, path: str) -> Response:
     """
     wanted = request.accept_mimetypes.best_match(["text/html", "application/json"])
     is_script = wanted == "application/json"
+    uploads = store_uploads(product_id)
     try:
         with current_services().db.writing() as session:
-            editing, place = _save(session, product_id, parse_path(path))
+            editing, place = _save(session, product_id, parse_path(path), uploads)
             entry = Entry.find(editing.schema, editing.content, place)
             digest, now = entry.digest, current_services().now()
     except EntryChanged as error:
-        return _respond_changed(product_id, parse_path(path), error, is_script=is_script)
+        return _respond_changed(product_id, parse_path(path), error, uploads, is_script=is_script)
     except (NotFound, Invalid) as error:
         if is_script:
             return make_response(jsonify(error=str(error)), 409)
         raise
     if is_script:
         state = f"Saved at {now:%H:%M:%S} UTC"
-        return make_response(jsonify(seen=digest, state=state))
+        addresses = {
+            name: {"name": file_name, "url": file_address(editing.product, file_name)}
+            for name, file_name in uploads.names.items()
+        }
+        return make_response(
+            jsonify(seen=digest, state=state, files=addresses, problems=uploads.problems)
+        )
+    if uploads.problems:
+        with current_services().db.reading() as session:
+            editing = Editing.open(session, product_id)
+            return _render(editing, editing.entry(place), uploads=uploads)
     return redirect(_next_url(product_id, editing, place))
 
 
@@ -84,7 +97,7 @@ def preview(product_id: str, path: str) -> Response:
         return make_response(jsonify(preview=render_preview(editing, entry), problems=problems))
 
 
-def _save(session: Session, product_id: str, path: Path) -> tuple[Editing, Path]:
+def _save(session: Session, product_id: str, path: Path, uploads: Uploads) -> tuple[Editing, Path]:
     """Return the saved draft, and the present path of the entry."""
     editing, seen, place = Editing.open(session, product_id), request.form.get("seen", ""), path
 
@@ -95,13 +108,14 @@ def _save(session: Session, product_id: str, path: Path) -> tuple[Editing, Path]
             draft = find_draft(session, editing.product)
             raise EntryChanged(entry.node, draft.editor if draft else "")
         place = entry.path
-        return replace_node(content, place, _read(content, entry))
+        return replace_node(content, place, _read(content, entry, uploads))
 
     content = save_draft(session, editing.product, edit)
-    return Editing(editing.product, content, None), place
+    files = list_files(session, editing.product)
+    return Editing(editing.product, content, None, files), place
 
 
-def _read(content: Content, entry: Entry) -> dict[str, Any]:
+def _read(content: Content, entry: Entry, uploads: Uploads) -> dict[str, Any]:
     """Return the entry that the form means, after the button that was pressed."""
     if entry.schema is None:
         raise Invalid("This question has an unknown type. Remove it, and add another one")
@@ -110,7 +124,7 @@ def _read(content: Content, entry: Entry) -> dict[str, Any]:
     node = read_form(
         entry.schema,
         entry.node,
-        request.form,
+        uploads.complete(request.form),
         used,
         is_root=entry.is_root,
         noun=entry.noun or "document",
@@ -118,7 +132,13 @@ def _read(content: Content, entry: Entry) -> dict[str, Any]:
     act, _, row_text = request.form.get("act", "").partition(" ")
     if act in ("up", "down"):
         return move_node(node, parse_path(row_text), -1 if act == "up" else 1)[0]
-    return remove_node(node, parse_path(row_text)) if act == "remove" else node
+    if act == "add":
+        list_name, _, kind = row_text.partition(" ")
+        return add_part(entry.schema, node, list_name, kind)[0]
+    if act == "remove":
+        row = parse_path(row_text)
+        return drop_empty_list(entry.schema, remove_node(node, row), row[0])
+    return node
 
 
 def _problem_context(editing: Editing, entry: Entry) -> dict[str, dict[str, str]]:
@@ -146,6 +166,9 @@ def _next_url(product_id: str, editing: Editing, place: Path) -> str:
     anchor: str | None = "preview" if go == "preview" else None
     if part:
         anchor = ("field-" if act == "more" else "row-") + part.replace(".", "-")
+    if act == "add":
+        name = part.partition(" ")[0]
+        anchor = f"row-{name}-{len(find_node(editing.content, place)[name]) - 1}"
     return url_for(
         "console.editor_entry.show",
         product_id=product_id,
@@ -156,7 +179,7 @@ def _next_url(product_id: str, editing: Editing, place: Path) -> str:
 
 
 def _respond_changed(
-    product_id: str, path: Path, error: EntryChanged, *, is_script: bool
+    product_id: str, path: Path, error: EntryChanged, uploads: Uploads, *, is_script: bool
 ) -> Response:
     """Answer the save of a changed entry with what was typed, and with the difference."""
     if is_script:
@@ -165,7 +188,7 @@ def _respond_changed(
     with current_services().db.reading() as session:
         editing = Editing.open(session, product_id)
         standing = editing.entry(path)
-        typed = Entry(path, _read(editing.content, standing), standing.schema)
+        typed = Entry(path, _read(editing.content, standing, uploads), standing.schema)
         content = replace_node(editing.content, path, typed.node)
         changes = list(compare(editing.content, content))
         return _render(
@@ -173,14 +196,24 @@ def _respond_changed(
             typed,
             conflict=str(error),
             seen=standing.digest,
+            uploads=uploads,
             changes=place_changes(editing, changes, editing.content, content),
         )
 
 
 def _render(
-    editing: Editing, entry: Entry, conflict: str = "", seen: str = "", changes: Any = ()
+    editing: Editing,
+    entry: Entry,
+    conflict: str = "",
+    seen: str = "",
+    changes: Any = (),
+    uploads: Uploads | None = None,
 ) -> Response:
     problems = _problem_context(editing, entry)
+    upload_problems = uploads.problems if uploads else {}
+    problems["errors"] = dict(upload_problems) | {
+        path: text for path, text in problems["errors"].items() if path not in upload_problems
+    }
     fields = (
         build_form(entry.schema, entry.node, problems["errors"], is_root=entry.is_root)
         if entry.schema
@@ -201,4 +234,4 @@ def _render(
         is_saved="saved" in request.args and not conflict,
         preview=render_preview(editing, entry),
     )
-    return make_response(page, 409 if conflict else 200)
+    return make_response(page, 409 if conflict else 400 if upload_problems else 200)

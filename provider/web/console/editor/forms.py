@@ -13,14 +13,18 @@ from marshmallow import missing as MISSING  # noqa: N812 - as in its documentati
 from werkzeug.datastructures import MultiDict
 
 from provider.core.products.draft_edits import make_key, unused_key
-from provider.core.products.schema_fields import Choice, Key, ListOf
+from provider.core.products.files import EXTENSIONS
+from provider.core.products.schema_fields import Choice, Key, ListOf, PartChoice
+from provider.errors import Invalid
 from provider.web.console.editor import texts, widgets
 from provider.web.console.editor.widgets import (
     CHOICE,
     CHOICES,
+    FILE,
     GROUP,
     OTHER,
     PAGES,
+    PARTS,
     ROWS,
     YES_NO,
     choose_widget,
@@ -55,6 +59,7 @@ class FormField:
     fields: list["FormField"] = field(default_factory=list)
     rows: list["FormRow"] = field(default_factory=list)
     noun: str = ""
+    accept: str = ""  # the types of a file
 
     @property
     def id(self) -> str:
@@ -67,11 +72,15 @@ class FormField:
 
 @dataclass(frozen=True)
 class FormRow:
-    """One of the rows of a list; a spare one is not in the document yet."""
+    """One of the rows of a list; a spare one is not in the document yet.
+
+    `kind` names what the row is, in a list of several kinds.
+    """
 
     name: str
     fields: list[FormField]
     is_spare: bool
+    kind: str = ""
 
 
 def build_form(
@@ -173,9 +182,14 @@ def _build_field(
     elif widget == ROWS and isinstance(schema_field, ListOf):
         values["rows"] = list(_build_rows(schema_field, raw, errors, path))
         values["noun"] = schema_field.plural_noun.removesuffix("s")
+    elif widget == PARTS and isinstance(schema_field, ListOf):
+        values["rows"] = list(_build_parts(schema_field, raw, errors, path))
+        values["choices"] = _addable_parts(schema_field, len(values["rows"]))
     else:
-        values["value"] = widgets.show(widget, raw, default)
+        values["value"] = widgets.show(widget, raw, default, schema_field)
         values["choices"] = list(_choices(schema_field, widget, values["value"]))
+    if widget == FILE:
+        values["accept"] = ",".join(EXTENSIONS.get(name, ()))
     return FormField(
         path,
         label,
@@ -201,6 +215,67 @@ def _build_rows(schema_field: ListOf, raw: Any, errors: Errors, path: str) -> It
             yield FormRow(name, row_fields, index >= len(entries))
 
 
+def add_part(
+    schema: Schema, entry: Mapping[str, Any], name: str, kind: str
+) -> tuple[dict[str, Any], int]:
+    """Append an empty part to a list of several kinds; return the entry and the part's index.
+
+    Raises Invalid for an unknown list or kind, and for a full list.
+    """
+    schema_field = schema.fields.get(name)
+    inner = schema_field.inner if isinstance(schema_field, ListOf) else None
+    raw = entry.get(name)
+    parts = raw if isinstance(raw, list) else []
+    if not isinstance(inner, PartChoice) or kind not in inner.schemas:
+        raise Invalid("Choose what to add")
+    if isinstance(schema_field, ListOf) and len(parts) >= schema_field.max_items:
+        raise Invalid(f"There is no room for more {schema_field.plural_noun}")
+    return {**entry, name: [*parts, empty_part(inner, kind)]}, len(parts)
+
+
+def empty_part(field: PartChoice, kind: str) -> dict[str, Any]:
+    is_list = isinstance(field.schemas[kind].fields[kind], ListOf)
+    return {kind: [] if is_list else ""}
+
+
+def drop_empty_list(schema: Schema, entry: dict[str, Any], name: str | int) -> dict[str, Any]:
+    """Return the entry without a list that may be left out and has nothing in it."""
+    schema_field = schema.fields.get(str(name))
+    if entry.get(str(name)) == [] and schema_field is not None and not schema_field.required:
+        return {key: value for key, value in entry.items() if key != name}
+    return entry
+
+
+def _build_parts(schema_field: ListOf, raw: Any, errors: Errors, path: str) -> Iterator[FormRow]:
+    """Yield the rows of a list of several kinds. It has no spare one: its kind is not known."""
+    for index, part in enumerate(raw if isinstance(raw, list) else []):
+        schema, name = inner_schema(schema_field.inner, part), f"{path}.{index}"
+        if schema and isinstance(schema_field.inner, PartChoice):
+            kind = texts.part_text(schema_field.inner.find_kind(part))
+            row_fields = build_form(schema, part, errors, prefix=f"{name}.")
+            yield FormRow(name, row_fields, is_spare=False, kind=kind)
+
+
+def _addable_parts(schema_field: ListOf, count: int) -> list[tuple[str, str]]:
+    if not isinstance(schema_field.inner, PartChoice) or count >= schema_field.max_items:
+        return []
+    return [(kind, texts.part_text(kind)) for kind in schema_field.inner.schemas]
+
+
+def _read_parts(schema_field: ListOf, form: MultiDict[str, str], path: str, raw: Any) -> Any:
+    """Return the parts that a form means. A part keeps its kind, even without any content."""
+    if not isinstance(raw, list) or not isinstance(schema_field.inner, PartChoice):
+        return raw
+    parts = []
+    for index, part in enumerate(raw):
+        schema, kind = inner_schema(schema_field.inner, part), schema_field.inner.find_kind(part)
+        if schema:
+            fields_read = read_form(schema, part, form, prefix=f"{path}.{index}.")
+            part = empty_part(schema_field.inner, kind) | fields_read
+        parts.append(part)
+    return parts
+
+
 def _read_field(
     schema_field: fields.Field[Any],
     widget: str,
@@ -213,6 +288,8 @@ def _read_field(
         return _read_group(schema_field, inner, form, path, raw)
     if widget == ROWS and isinstance(schema_field, ListOf):
         return _read_rows(schema_field, form, path, raw)
+    if widget == PARTS and isinstance(schema_field, ListOf):
+        return _read_parts(schema_field, form, path, raw)
     return widgets.read(schema_field, widget, form, path, raw, default)
 
 
@@ -278,6 +355,6 @@ def _choices(schema_field: fields.Field[Any], widget: str, value: Any) -> Iterat
 
 
 def _find_error(errors: Errors, path: str, widget: str) -> str:
-    if path in errors or widget in (GROUP, ROWS):
+    if path in errors or widget in (GROUP, ROWS, PARTS):
         return errors.get(path, "")
     return next((text for name, text in errors.items() if name.startswith(f"{path}.")), "")

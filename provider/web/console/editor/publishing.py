@@ -73,7 +73,14 @@ def _publish(session: Session, product_id: str) -> int:
     if checked.errors:
         raise Invalid("This draft has errors. Correct them first")
     before, now = product.audit_fields(), services.now()
-    document = Document(product.kind, product.key, editing.name.strip(), editing.content, "Draft")
+    document = Document(
+        product.kind,
+        product.key,
+        editing.name.strip(),
+        editing.content,
+        "Draft",
+        files=editing.named_files,
+    )
     import_document(session, document, now)
     session.flush()
     version = product.publish(now)
@@ -96,7 +103,9 @@ def _render(product_id: str, problem: str = "", status_code: int = 200) -> Respo
         before: dict[str, Any] = current.content if current else {}
         changes = list(compare(before, editing.content)) if current else []
         newest = product.versions[-1] if product.versions else None
-        is_new = newest is None or newest.digest != content_digest(editing.content)
+        is_new = newest is None or newest.digest != content_digest(
+            editing.content, editing.named_files
+        )
         page = render_template(
             "console/editor/publish.html",
             editing=editing,

@@ -71,7 +71,18 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "gaps": ("Gaps", "A gap takes a text, or one of several options."),
     "GapSchema.key": ("Key", "The text has it as {{key}}."),
     "GapSchema.options": ("Options to choose from", "Leave them empty for a typed text."),
-    "stimulus": ("What the question is about", "Texts, tables, pictures and sounds, as JSON."),
+    "stimulus": ("What the question is about", "Shown above the question, in this order."),
+    "picture": ("File", "JPEG, PNG or WebP, at most 2 MB."),
+    "alt": ("What the picture shows", "Candidates who cannot see it hear these words."),
+    "audio": ("File", "MP3, M4A, Ogg or WAV, at most 2 MB."),
+    "transcript": ("What is said", f"For candidates who cannot hear it. {MARKDOWN}"),
+    "table": (
+        "Table",
+        "A line for each row, with | between the cells: Year | Sales. Rows that you copy from a "
+        "spreadsheet are read as well.",
+    ),
+    "header": ("The first row names the columns", ""),
+    "caption": ("Caption", ""),
     "tags": ("Tags", "One on each line. A section can draw its questions by them."),
     "time_limit_seconds": ("Time limit in seconds", "Only where candidates cannot go back."),
     "max_characters": ("Most characters", ""),
@@ -104,7 +115,16 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "MarkingSchema.tolerance": ("Tolerance", "By how many points two marks may differ."),
     "second_look": ("Candidates may ask for a second look", ""),
     # Scales and norm groups
-    "ScaleSchema.items": ("Questions", "Their keys, as JSON."),
+    "ScaleSchema.items": (
+        "Questions",
+        "The key of a question on each line; with “reversed” after it, it counts the other way.",
+    ),
+    "NormGroupSchema.scales": (
+        "Norms of the scales",
+        "A line for each scale: its key, the mean and the standard deviation, such as "
+        "“order 14.2 3.1”. For a table: its key, the measure and the rows, such as "
+        "“order T 10=40 12=45”.",
+    ),
     "method": ("How the answers are combined", ""),
     "missing": ("Questions without an answer", ""),
     "n": ("Number of people", ""),
@@ -135,6 +155,8 @@ CHOICE_TEXTS: Mapping[str, str] = {
     "types.picture": "Pictures: JPEG, PNG or WebP",
     "shared": "On the page of a shared link",
 }
+# What a part of a stimulus is, by the field that it is known by.
+PART_TEXTS: Mapping[str, str] = {"audio": "Sound"}
 # The entries of the lists that have pages of their own.
 ENTRY_NOUNS: Mapping[str, str] = {"items": "question"}
 ITEM_TEXTS: Mapping[str, str] = {
@@ -162,6 +184,13 @@ def field_texts(schema: Schema, name: str) -> tuple[str, str]:
     return FIELD_TEXTS.get(name) or (words(name), "")
 
 
+def field_label(schema: Schema | None, name: str) -> str:
+    """Return the label of a field, by its name alone where its schema is not known."""
+    if schema:
+        return field_texts(schema, name)[0]
+    return FIELD_TEXTS[name][0] if name in FIELD_TEXTS else words(name)
+
+
 def words(name: str) -> str:
     """Return the words of a name: `think_seconds` is “Think seconds”."""
     return name.replace("_", " ").capitalize()
@@ -175,6 +204,11 @@ def choice_text(choice: str, field_name: str = "") -> str:
 def item_text(kind: str) -> str:
     """Return what a type of item is called."""
     return ITEM_TEXTS.get(kind) or words(kind)
+
+
+def part_text(kind: str) -> str:
+    """Return what a part of a list of several kinds is called."""
+    return PART_TEXTS.get(kind) or words(kind)
 
 
 def entry_noun(list_name: str) -> str:

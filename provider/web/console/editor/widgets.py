@@ -5,7 +5,6 @@ saving a form without a change never changes the document.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,21 +13,43 @@ from marshmallow import Schema, fields
 from marshmallow import missing as MISSING  # noqa: N812 - as in its documentation
 from werkzeug.datastructures import MultiDict
 
+from provider.core.products.files import FileName
+from provider.core.products.line_fields import LineField, LinesField, parse_number
 from provider.core.products.schema_fields import (
     Choice,
     Flag,
     Integer,
     ListOf,
     Number,
+    PartChoice,
     SchemaChoice,
     StrictField,
     Text,
 )
+from provider.web.console.editor import table_rows
 
 # One line, several lines, a number, a check box, a menu of yes and no, a menu, check boxes, a line
-# for each value, the fields of a mapping, rows of fields, entries with pages of their own, and JSON
-# for everything else.
-LINE, TEXT, NUMBER, FLAG, YES_NO, CHOICE, CHOICES, LINES, GROUP, ROWS, PAGES, OTHER = (
+# for each value, lines that the field reads itself, the rows of a table, a file, the fields of a
+# mapping, rows of fields, rows of several kinds, entries with pages of their own, and JSON for
+# everything else.
+(
+    LINE,
+    TEXT,
+    NUMBER,
+    FLAG,
+    YES_NO,
+    CHOICE,
+    CHOICES,
+    LINES,
+    OWN_LINES,
+    TABLE,
+    FILE,
+    GROUP,
+    ROWS,
+    PARTS,
+    PAGES,
+    OTHER,
+) = (
     "line",
     "text",
     "number",
@@ -37,20 +58,22 @@ LINE, TEXT, NUMBER, FLAG, YES_NO, CHOICE, CHOICES, LINES, GROUP, ROWS, PAGES, OT
     "choice",
     "choices",
     "lines",
+    "own_lines",
+    "table",
+    "file",
     "group",
     "rows",
+    "parts",
     "pages",
     "other",
 )
-_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,30}")
-_DECIMAL_NUMBER = re.compile(r"[-+]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?")
 _YES, _NO = "true", "false"
 
 
 def choose_widget(field: fields.Field[Any], raw: Any, *, is_root: bool = False) -> str:
     """Return the widget of a field; OTHER where the document has a value of another type."""
     widget = _widget_of(field, is_root=is_root)
-    if raw is MISSING or raw is None or _fits(widget, raw):
+    if raw is MISSING or raw is None or _fits(widget, raw, field):
         return widget
     return OTHER
 
@@ -61,6 +84,8 @@ def inner_schema(field: fields.Field[Any], raw: Any) -> Schema | None:
         return field.schema if isinstance(field.schema, Schema) else None
     if isinstance(field, SchemaChoice) and isinstance(raw, dict):
         return field.schemas.get(raw.get("kind", ""))
+    if isinstance(field, PartChoice):
+        return field.schemas.get(field.find_kind(raw))
     return None
 
 
@@ -84,7 +109,9 @@ def default_of(field: fields.Field[Any], parent_default: Any = MISSING) -> Any:
     return value
 
 
-def show(widget: str, raw: Any, default: Any = MISSING) -> Any:
+def show(
+    widget: str, raw: Any, default: Any = MISSING, field: fields.Field[Any] | None = None
+) -> Any:
     """Return what the widget shows: a text, a truth value, or the list of the chosen values."""
     value = default if raw is MISSING else raw
     value = None if value is MISSING else value
@@ -94,6 +121,10 @@ def show(widget: str, raw: Any, default: Any = MISSING) -> Any:
         return list(value or [])
     if widget == LINES:
         return "\n".join(map(_number_text, value or []))
+    if widget == OWN_LINES:
+        return "\n".join(_format_lines(field, value) or []) if value else ""
+    if widget == TABLE:
+        return "\n".join(map(table_rows.format_row, value or []))
     if widget == YES_NO:
         return "" if value is None else _YES if value else _NO
     if widget == OTHER:
@@ -110,7 +141,7 @@ def read(
     default: Any = MISSING,
 ) -> Any:
     """Return the value that a form means; MISSING if the document should leave it out."""
-    shown = show(widget, raw, default)
+    shown = show(widget, raw, default, field)
     if widget == FLAG:
         return raw if (name in form) == shown else name in form
     if widget == CHOICES:
@@ -121,6 +152,10 @@ def read(
     text = _clean(form[name])
     if text == _clean(shown):
         return raw
+    if widget == TABLE:
+        return table_rows.parse(text, raw)
+    if widget == OWN_LINES and text:
+        return _parse_lines(field, [line.strip() for line in text.split("\n") if line.strip()])
     return _parse(field, widget, text)
 
 
@@ -143,17 +178,6 @@ def _parse(field: fields.Field[Any], widget: str, text: str) -> Any:
     return text
 
 
-def parse_number(text: str) -> int | float | str:
-    """Return the number that a text is; a text that is none, or has too many digits, stays one."""
-    if _WHOLE_NUMBER.fullmatch(text):
-        return int(text)
-    if _DECIMAL_NUMBER.fullmatch(text):
-        number = float(text)
-        if Decimal(repr(number)) == Decimal(text):
-            return number
-    return text
-
-
 def _widget_of(field: fields.Field[Any], *, is_root: bool) -> str:
     if isinstance(field, Flag):
         return FLAG if isinstance(field.load_default, bool) else YES_NO
@@ -167,6 +191,10 @@ def _widget_of(field: fields.Field[Any], *, is_root: bool) -> str:
         return _widget_of_list(field.inner, is_root=is_root)
     if isinstance(field, fields.Nested):
         return GROUP
+    if isinstance(field, FileName):
+        return FILE
+    if isinstance(field, LinesField):
+        return OWN_LINES
     return LINE if isinstance(field, StrictField) else OTHER
 
 
@@ -177,12 +205,36 @@ def _widget_of_list(inner: fields.Field[Any], *, is_root: bool) -> str:
         return PAGES
     if isinstance(inner, fields.Nested):
         return ROWS
+    if isinstance(inner, PartChoice):
+        return PARTS
+    if isinstance(inner, LineField):
+        return OWN_LINES
+    if isinstance(inner, ListOf) and isinstance(inner.inner, StrictField):
+        return TABLE
     is_line = isinstance(inner, StrictField) and not getattr(inner, "multiline", False)
     return LINES if is_line else OTHER
 
 
-def _fits(widget: str, raw: Any) -> bool:
-    if widget in (LINE, TEXT, CHOICE):
+def _format_lines(field: fields.Field[Any] | None, raw: Any) -> list[str] | None:
+    """Return the lines of a value; None for one that its field cannot write in lines."""
+    if isinstance(field, LinesField):
+        return field.format_lines(raw)
+    inner = getattr(field, "inner", None)
+    if not isinstance(inner, LineField) or not isinstance(raw, list):
+        return None
+    lines = [line for entry in raw if (line := inner.format_line(entry)) is not None]
+    return lines if len(lines) == len(raw) else None
+
+
+def _parse_lines(field: fields.Field[Any], lines: list[str]) -> Any:
+    if isinstance(field, LinesField):
+        return field.parse_lines(lines)
+    inner = getattr(field, "inner", None)
+    return [inner.parse_line(line) for line in lines] if isinstance(inner, LineField) else lines
+
+
+def _fits(widget: str, raw: Any, field: fields.Field[Any]) -> bool:
+    if widget in (LINE, TEXT, CHOICE, FILE):
         return isinstance(raw, str)
     if widget == NUMBER:
         return isinstance(raw, int | float | str) and not isinstance(raw, bool)
@@ -190,10 +242,16 @@ def _fits(widget: str, raw: Any) -> bool:
         return isinstance(raw, bool)
     if widget == GROUP:
         return isinstance(raw, Mapping)
+    if widget == OWN_LINES:
+        return _format_lines(field, raw) is not None
     if not isinstance(raw, list):
         return False
     if widget in (ROWS, PAGES):
         return all(isinstance(entry, dict) for entry in raw)
+    if widget == PARTS:
+        return all(getattr(field, "inner").find_kind(entry) for entry in raw)  # noqa: B009
+    if widget == TABLE:
+        return table_rows.is_table(raw)
     return all(isinstance(value, str) and value.strip() and "\n" not in value for value in raw)
 
 

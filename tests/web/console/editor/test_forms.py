@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment.items import ITEM_KINDS
+from provider.core.kinds.assessment.norms import NormGroupSchema
+from provider.core.kinds.assessment.scales import ScaleSchema
 from provider.core.products.documents import Document
 from provider.core.products.draft_edits import Path
 from provider.core.products.samples import load_sample_documents
@@ -41,7 +43,7 @@ def _inputs(fields: list[FormField]) -> Iterator[tuple[str, str]]:
             yield from [(field.name, "true")] * bool(field.value)
         elif field.widget == "choices":
             yield from ((field.name, value) for value in field.value)
-        elif field.widget not in ("group", "rows"):
+        elif field.widget not in ("group", "rows", "parts"):
             # A browser sends line breaks as CRLF.
             yield field.name, str(field.value).replace("\n", "\r\n")
 
@@ -152,3 +154,53 @@ def test_value_of_another_type_is_kept_as_json() -> None:
     item = {"kind": "single_choice", "key": "a", "prompt": ["x"], "options": "none", "extra": 1}
     assert save(SINGLE_CHOICE, item) == item
     assert save(SINGLE_CHOICE, item, options='[{"key": "b"}]')["options"] == [{"key": "b"}]
+
+
+def test_scale_is_written_in_lines_of_keys() -> None:
+    schema = ScaleSchema()
+    scale = {"key": "calm", "name": "Calm", "items": ["a", {"key": "b", "reversed": True}]}
+    fields = build_form(schema, scale, {})
+    assert next(field.value for field in fields if field.name == "items") == "a\nb reversed"
+    read = read_form(schema, scale, submit(fields, items="a reversed\n c \nb not reversed"))
+    reversed_items = [{"key": "a", "reversed": True}, "c", {"key": "b", "reversed": False}]
+    assert read["items"] == reversed_items
+
+
+def submit_group(schema: NormGroupSchema, lines: str) -> MultiDict[str, str]:
+    return submit(build_form(schema, {}, {}), scales=lines, key="a", name="A", n="20")
+
+
+def test_norms_are_written_in_lines_of_numbers() -> None:
+    schema = NormGroupSchema()
+    lines = "calm 14.2 3.1\norder T 10=40 12=45.5\ncare percentile lower 1=5 2=50"
+    group = read_form(schema, {}, submit_group(schema, lines))
+    norms = group["scales"]
+    assert norms["calm"] == {"mean": 14.2, "sd": 3.1}
+    assert norms["order"] == {"measure": "T", "table": [[10, 40], [12, 45.5]]}
+    rows = [[1, 5], [2, 50]]
+    assert norms["care"] == {"measure": "percentile", "table": rows, "between": "lower"}
+    assert schema.load(group)
+    fields = build_form(schema, group, {})
+    assert next(field.value for field in fields if field.name == "scales") == lines
+    assert read_form(schema, group, submit(fields)) == group
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("calm about 14", "should be the mean and the standard deviation"),
+        ("calm 14 3\ncalm 15 3", "should have each scale once"),
+        ("calm 14 0", "should be more than 0"),
+        ("calm T 10=40 9=50", "should begin with more than the row above"),
+    ],
+)
+def test_wrong_norm_stays_as_it_was_typed(lines: str, problem: str) -> None:
+    schema = NormGroupSchema()
+    group = read_form(schema, {}, submit_group(schema, lines))
+    fields = build_form(schema, group, {})
+    field = next(field for field in fields if field.name == "scales")
+    assert read_form(schema, group, submit(fields)) == group
+    with pytest.raises(ValidationError) as caught:
+        schema.load(group)
+    assert problem in str(caught.value)
+    assert lines.split("\n")[0] in str(field.value)

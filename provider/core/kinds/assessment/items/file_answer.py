@@ -4,29 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, validates_schema
+from marshmallow import validates_schema
 
+from provider.core.kinds.accepted_files import (
+    FILE_TYPES,
+    MAX_MEGABYTES,
+    TYPE_LABELS,
+    AcceptedFiles,
+    format_size,
+    require_unique_types,
+    types_field,
+)
 from provider.core.kinds.assessment.items.base import UNREADABLE, ItemKind
 from provider.core.kinds.assessment.items.marked import MarkedItem, MarkedItemSchema
-from provider.core.labels import format_number
-from provider.core.products.schema_fields import Choice, Integer, ListOf
+from provider.core.products.schema_fields import Integer
 from provider.errors import Invalid
-from provider.storage.file_types import detect_type
-from provider.texts import gettext
-
-_MEGABYTE = 1_000_000
-MAX_MEGABYTES = 2  # a form with the file must not exceed `web/body_limits.py`
-_CONTENT_TYPES = {
-    "pdf": ("application/pdf",),
-    # Not image/heic: phones then convert their pictures to JPEG.
-    "picture": ("image/jpeg", "image/png", "image/webp"),
-}
-TYPE_LABELS = {
-    "application/pdf": "PDF",
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/webp": "WebP",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,31 +30,24 @@ class FileAnswer(MarkedItem):
 
     kind = "file"
     takes_file: ClassVar[bool] = True
-    types: tuple[str, ...] = tuple(_CONTENT_TYPES)
+    types: tuple[str, ...] = FILE_TYPES
     max_megabytes: int = MAX_MEGABYTES
 
     @property
+    def accepted_files(self) -> AcceptedFiles:
+        return AcceptedFiles(tuple(self.types), self.max_megabytes)
+
+    @property
     def content_types(self) -> tuple[str, ...]:
-        return tuple(content_type for name in self.types for content_type in _CONTENT_TYPES[name])
+        return self.accepted_files.content_types
 
     @property
     def max_bytes(self) -> int:
-        return self.max_megabytes * _MEGABYTE
+        return self.accepted_files.max_bytes
 
     def require_file(self, content: bytes) -> str:
         """Return the type of a file; raises Invalid for one that is no answer."""
-        if len(content) > self.max_bytes:
-            raise Invalid(
-                "This file is too large. It may have %(maximum)d MB", maximum=self.max_megabytes
-            )
-        content_type = detect_type(content)
-        if content_type not in self.content_types:
-            if self.types == ("pdf",):
-                raise Invalid("This is not a PDF file. Please send a PDF")
-            if self.types == ("picture",):
-                raise Invalid("This is not a picture. Please send a JPEG, PNG or WebP picture")
-            raise Invalid("Please send a PDF, or a JPEG, PNG or WebP picture")
-        return content_type
+        return self.accepted_files.require(content)
 
     def _parse_values(self, values: list[str]) -> Any:
         raise Invalid(UNREADABLE)
@@ -87,13 +72,12 @@ class FileAnswerSchema(MarkedItemSchema):
 
     item_class = FileAnswer
 
-    types = ListOf(Choice(*_CONTENT_TYPES), "types", 1, 2, load_default=tuple(_CONTENT_TYPES))
+    types = types_field()
     max_megabytes = Integer(1, MAX_MEGABYTES, load_default=MAX_MEGABYTES)
 
     @validates_schema
     def _require_unique_types(self, data: dict[str, Any], **_: Any) -> None:
-        if len(set(data["types"])) != len(data["types"]):
-            raise ValidationError("should name each type once", "types")
+        require_unique_types(data)
 
 
 KIND = ItemKind(
@@ -110,10 +94,3 @@ KIND = ItemKind(
         ],
     },
 )
-
-
-def format_size(size: int) -> str:
-    """Return a number of bytes as text: `120 kB`, `1.4 MB`."""
-    if size < _MEGABYTE:
-        return gettext("%(number)d kB", number=max(1, round(size / 1000)))
-    return gettext("%(number)s MB", number=format_number(round(size / _MEGABYTE, 1)))

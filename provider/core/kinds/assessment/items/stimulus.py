@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.assessment.number_parsing import format_number
 from provider.core.products.files import AUDIO, PICTURE, FileName, FileSlot
@@ -21,6 +21,7 @@ from provider.core.products.schema_fields import (
     DocumentSchema,
     Flag,
     ListOf,
+    PartChoice,
     StrictField,
     Text,
     find_unprintable,
@@ -97,6 +98,18 @@ class Cell(StrictField[str]):
         return text
 
 
+class AlternativeText(Text):
+    """The words for a picture, which candidates who cannot see it hear instead."""
+
+    ADVICE = "should say what the picture shows, for candidates who cannot see it"
+    default_error_messages = {"required": ADVICE}  # noqa: RUF012
+
+    def _parse(self, value: Any) -> str:
+        if isinstance(value, str) and not value.strip():
+            raise ValidationError(self.ADVICE)
+        return super()._parse(value)
+
+
 class StimulusSchema(DocumentSchema):
     """A part of a stimulus."""
 
@@ -147,7 +160,7 @@ class PictureStimulusSchema(StimulusSchema):
     stimulus_class = PictureStimulus
 
     picture = FileName(required=True)
-    alt = Text(1000, multiline=True, required=True)
+    alt = AlternativeText(1000, multiline=True, required=True)
 
 
 class AudioStimulusSchema(StimulusSchema):
@@ -170,15 +183,10 @@ STIMULUS_SCHEMAS: dict[str, StimulusSchema] = {
 }
 
 
-class StimulusField(fields.Field[Stimulus]):
-    """A part of a stimulus, loaded by the schema of the first known field that it has."""
+class StimulusField(PartChoice):
+    """A part of a stimulus."""
 
-    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Stimulus:
-        names = [name for name in STIMULUS_SCHEMAS if isinstance(value, dict) and name in value]
-        if not names:
-            raise ValidationError(f"should be a mapping with {' or '.join(STIMULUS_SCHEMAS)}")
-        stimulus: Stimulus = STIMULUS_SCHEMAS[names[0]].load(value)
-        return stimulus
+    schemas = STIMULUS_SCHEMAS
 
 
 def stimulus_field() -> ListOf:
@@ -195,10 +203,19 @@ def stimulus_texts(parts: tuple[Stimulus, ...]) -> Iterator[tuple[str, str]]:
 
 
 def find_file_slots(content: dict[str, Any]) -> Iterator[FileSlot]:
-    """Yield the places of a valid content of a test that name files."""
-    for section_index, section in enumerate(content["sections"]):
-        for item_index, item in enumerate(section["items"]):
-            for index, part in enumerate(item.get("stimulus", ())):
+    """Yield the places of a test's content that name files. The content may be incomplete."""
+    for section_index, section in _mappings(content, "sections"):
+        for item_index, item in _mappings(section, "items"):
+            for index, part in _mappings(item, "stimulus"):
                 path = f"sections[{section_index}].items[{item_index}].stimulus[{index}]"
-                for name in {PICTURE, AUDIO} & set(part):
-                    yield FileSlot(part, name, f"{path}.{name}")
+                for name in (PICTURE, AUDIO):
+                    if isinstance(part.get(name), str) and part[name]:
+                        yield FileSlot(part, name, f"{path}.{name}")
+
+
+def _mappings(node: dict[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the entries of a list that are mappings, each with its index."""
+    entries = node.get(name)
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict):
+            yield index, entry

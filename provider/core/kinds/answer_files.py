@@ -1,17 +1,22 @@
-"""The table of the files that candidates sent as answers, and their place in media storage."""
+"""The files that candidates sent as answers: their table, and their place in media storage.
+
+Every kind whose questions take files uses them.
+"""
 
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, String, exists, select, update
+from sqlalchemy import ForeignKey, String, exists, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.kinds.base import KindMedia, MediaReference
-from provider.core.orders import Order
-from provider.errors import Gone, NotFound
+from provider.core.orders import Order, TimedOrder
+from provider.errors import Conflict, Gone, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.media import StoredFile
 
 FOLDER = "answer-files"  # in media storage: FOLDER/ID/original
 MAX_FILES = 50  # of one attempt; a candidate may send a file again
@@ -25,7 +30,7 @@ EXTENSIONS = {
 
 
 class AnswerFile(Base):
-    """A file that a candidate sent as the answer to an item.
+    """A file that a candidate sent as an answer. `item_key` is the key of the item or question.
 
     A newer file of the same item, and a removed answer, leave it: an earlier result may name it.
     The file of a deleted one is gone, because the time of its storage was over.
@@ -59,6 +64,41 @@ class AnswerFile(Base):
         return EXTENSIONS[self.type]
 
 
+def add_file(
+    session: Session,
+    order: TimedOrder,
+    item_key: str,
+    public_id: str,
+    name: str,
+    content_type: str,
+    stored_file: StoredFile,
+    now: datetime,
+) -> dict[str, Any]:
+    """Add a file that is in media storage; return it as the value of an answer.
+
+    Raises Conflict after too many others of this attempt. The caller then deletes the file.
+    """
+    # The files of earlier attempts do not count.
+    of_order = select(func.count(AnswerFile.id)).where(
+        AnswerFile.order_id == order.id, AnswerFile.created_at >= order.started_at
+    )
+    if (session.scalar(of_order) or 0) >= MAX_FILES:
+        raise Conflict("You have sent too many files. The last one that was saved counts")
+    file = AnswerFile(
+        public_id=public_id,
+        order_id=order.id,
+        item_key=item_key,
+        name=name[:MAX_NAME_LENGTH],
+        type=content_type,
+        size=stored_file.size,
+        sha256=stored_file.sha256,
+        is_deleted=False,
+        created_at=now,
+    )
+    session.add(file)
+    return {"file": public_id, "name": file.name, "type": file.type, "size": file.size}
+
+
 def media_key(public_id: str) -> str:
     """Return the media key of an answer's file."""
     return f"{FOLDER}/{public_id}/original"
@@ -82,12 +122,17 @@ def _list_references(session: Session) -> Iterator[MediaReference]:
         yield MediaReference(file.media_key, file.sha256)
 
 
-def _list_folders(session: Session, order: Order) -> Iterator[str]:
+IS_STORED = exists().where(AnswerFile.order_id == Order.id, ~AnswerFile.is_deleted)
+
+
+def list_folders(session: Session, order: Order) -> Iterator[str]:
+    """Yield the folder of each file of an order."""
     for file in session.scalars(select(AnswerFile).where(AnswerFile.order_id == order.id)):
         yield file.folder
 
 
-def _forget(session: Session, order: Order) -> None:
+def forget(session: Session, order: Order) -> None:
+    """Mark the files of an order as deleted."""
     of_order = AnswerFile.order_id == order.id
     session.execute(update(AnswerFile).where(of_order).values(is_deleted=True))
 
@@ -96,7 +141,7 @@ MEDIA = KindMedia(
     re.compile(rf"{FOLDER}/([\w-]{{22}})/original", re.ASCII),
     AnswerFile.public_id,
     _list_references,
-    _list_folders,
-    exists().where(AnswerFile.order_id == Order.id, ~AnswerFile.is_deleted),
-    _forget,
+    list_folders,
+    IS_STORED,
+    forget,
 )
