@@ -24,13 +24,13 @@ EXAMPLE = "WEBVTT\n\n00:00:00.000 --> 00:00:04.000\nGood morning.\n"
 
 
 @routes.get("/captions/<recording_id>")
-@requires(Permission.VIEW_RESULTS, Permission.RATE_INTERVIEWS)
+@requires(Permission.RATE_INTERVIEWS)
 def edit(order_id: str, recording_id: str) -> Response:
     return _render(order_id, recording_id)
 
 
 @routes.post("/captions/<recording_id>")
-@requires(Permission.VIEW_RESULTS, Permission.RATE_INTERVIEWS)
+@requires(Permission.RATE_INTERVIEWS)
 def save(order_id: str, recording_id: str) -> Response:
     """Store the text, or the uploaded file where there is one."""
     services = current_services()
@@ -58,7 +58,7 @@ def save(order_id: str, recording_id: str) -> Response:
 
 
 @routes.post("/captions/<recording_id>/delete")
-@requires(Permission.VIEW_RESULTS, Permission.RATE_INTERVIEWS)
+@requires(Permission.RATE_INTERVIEWS)
 def delete(order_id: str, recording_id: str) -> Response:
     with current_services().db.writing() as session:
         Interview.find(session, order_id, lock=True)
@@ -72,7 +72,7 @@ def delete(order_id: str, recording_id: str) -> Response:
 
 
 @routes.post("/captions")
-@requires(Permission.VIEW_RESULTS, Permission.RATE_INTERVIEWS)
+@requires(Permission.RATE_INTERVIEWS)
 def transcribe(order_id: str) -> Response:
     """Ask the engine for the captions of every submitted answer that has none."""
     services = current_services()
