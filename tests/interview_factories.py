@@ -126,6 +126,13 @@ def submit_interview(services: Services, interview: str) -> None:
         Interview.find(session, interview).submit(session, services.now())
 
 
+def selected_recording(services: Services, interview: str, question: str) -> str:
+    with services.db.reading() as session:
+        recording = Interview.find(session, interview).selected_recording(question)
+        assert recording
+        return recording.public_id
+
+
 def account_id_of(services: Services, interview: str) -> int:
     with services.db.reading() as session:
         return Interview.find(session, interview).account_id
