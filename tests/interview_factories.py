@@ -126,19 +126,39 @@ def submit_interview(services: Services, interview: str) -> None:
         Interview.find(session, interview).submit(session, services.now())
 
 
+def selected_recording(services: Services, interview: str, question: str) -> str:
+    with services.db.reading() as session:
+        recording = Interview.find(session, interview).selected_recording(question)
+        assert recording
+        return recording.public_id
+
+
 def account_id_of(services: Services, interview: str) -> int:
     with services.db.reading() as session:
         return Interview.find(session, interview).account_id
 
 
+REVIEWER = "operator@provider.test"  # whom `ConsoleClient` signs in
+
+
 def rate_answers(
-    services: Services, interview: str, *values: int, note: str = "Clear and to the point."
+    services: Services,
+    interview: str,
+    *values: int,
+    note: str = "Clear and to the point.",
+    reviewer: str = REVIEWER,
 ) -> None:
     """Rate the answers in the order of the questions."""
     with services.db.writing() as session:
         interview_row = Interview.find(session, interview)
         for question, value in zip(interview_row.answered_questions(), values, strict=True):
-            interview_row.rate(question.key, value, note, "rita@provider.test", services.now())
+            interview_row.rate(question.key, value, note, reviewer, services.now())
+
+
+def submit_scorecard(services: Services, interview: str, reviewer: str = REVIEWER) -> None:
+    with services.db.writing() as session:
+        interview_row = Interview.find(session, interview)
+        interview_row.submit_scorecard(session, reviewer, services.now())
 
 
 def completed_interview(
@@ -154,6 +174,4 @@ def completed_interview(
 def complete_interview(services: Services, interview: str) -> None:
     with services.db.writing() as session:
         interview_row = Interview.find(session, interview)
-        interview_row.conclude(
-            session, services.secret_box, "", "rita@provider.test", services.now()
-        )
+        interview_row.conclude(session, services.secret_box, "", REVIEWER, services.now())

@@ -181,6 +181,12 @@ class Settings:
         depends_on=("media_url",),
         show=lambda signed: "signed" if signed else "proxied",
     )
+    speech_engine: str = _setting(
+        "PROVIDER_SPEECH_ENGINE",
+        "the engine that makes captions of recordings when staff ask for them: moonshine (English; "
+        "needs the extra speech) or one of a package; default: none",
+        lambda text: (text or "").strip(),
+    )
     instance: Path = _setting(  # noqa: RUF009  (a dataclass field)
         "PROVIDER_INSTANCE",
         "the folder for everything that the program stores",

@@ -115,6 +115,16 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 }
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
+    "interview.noted": "Notes at a time of a recording changed",
+    "interview.recording_watched": "Recording watched",
+    "interview.scorecard_submitted": "Scorecard submitted",
+    "interview.scorecard_taken_back": "Scorecard opened again",
+    "interview.scorecards_shown": "Scorecards seen without rating",
+    "interview.reviewer_assigned": "Reviewer asked for a scorecard",
+    "interview.reviewer_withdrawn": "Reviewer not asked any more",
+    "interview.captions_saved": "Captions saved",
+    "interview.captions_deleted": "Captions deleted",
+    "interview.captions_requested": "Captions requested",
     "order.retaken": "Test opened for a new attempt",
     "order.rescored": "Scored again, with corrected scoring",
     "marking.claimed": "Answer taken for marking",
@@ -170,9 +180,10 @@ CHANNEL_LABELS = {
     "email": "E-mails",
     "media": "Video processing",
     "missing-media": "Recordings of candidates",
+    "speech": "Captions",
 }
 # The destination of a channel without hosts.
-DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing"}
+DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing", "speech": "Captions"}
 # Family → value → label. The kinds add theirs by `add_labels`.
 LABELS: dict[str, dict[str, Any]] = {
     "status": STATUS_LABELS,

@@ -27,7 +27,7 @@ from provider.storage.secrets import SecretBox
 
 # An erasure waits for messages to the ATS. It does not wait for an e-mail to the candidate, or for
 # a recording that nobody will watch.
-CHANNELS_WITHOUT_DUTY = (outbox.EMAIL, outbox.MEDIA)
+CHANNELS_WITHOUT_DUTY = (outbox.EMAIL, outbox.MEDIA, outbox.SPEECH)
 
 
 @dataclass(frozen=True)

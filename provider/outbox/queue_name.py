@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 CALLBACK, EMAIL, MEDIA, WRITER = "callback", "email", "media", "writer"
+SPEECH = "speech"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,15 @@ from provider.web.console import (
     assessment_trial,
     assessments,
     checks,
+    interview_captions,
+    interview_completion,
+    interview_reviews,
     interviews,
 )
 from provider.web.report import interview_media
+
+for section in (interview_reviews, interview_completion, interview_captions):
+    interviews.routes.register_blueprint(section.routes)
 
 
 @dataclass(frozen=True)

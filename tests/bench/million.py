@@ -87,7 +87,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         f"{ORDERS_PATH}{{done_assessment}}/reopen",
     ),
     "interviews.detail": (f"{ORDERS_PATH}{{interview}}/interview",),
-    "interviews.confirm_completion": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
+    "interviews.completion.confirm": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
     "marking.listing": ("/console/marking/?whose=all", "/console/marking/?product={product}"),
     "checks.detail": ("/console/checks/{check}/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
@@ -187,6 +187,8 @@ EXCLUDED_ENDPOINTS = {
     "marking.answer_picture",
     "interviews.media_file",
     "interviews.download_original",
+    "interviews.captions",
+    "interviews.captioning.edit",
     "bulk_runs.detail",  # an instance of the benchmark has no run
     "bulk_runs.progress",
     "bulk_runs.confirm_undo",

@@ -352,7 +352,9 @@ def test_render_pdf_long_word_stays_in_its_column(length: int) -> None:
                 ReportedFinding(word, "consider", word),
             )
         ),
-        "interview": InterviewEvidence(video_answers=(VideoAnswer(word, word, word),)),
+        "interview": InterviewEvidence(
+            video_answers=(VideoAnswer(word, word, (word,), spread=word),), comments=(word,)
+        ),
     }
     for kind, evidence in evidence_of_kinds.items():
         ends = list(line_ends(render_pdf(replace(report, kind=kind, evidence=evidence))))

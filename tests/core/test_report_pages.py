@@ -124,7 +124,7 @@ def test_render_pdf_long_question_of_an_interview_loses_no_line() -> None:
     evidence = InterviewEvidence(
         video_answers=(
             VideoAnswer("Why?", "4 of 5"),
-            VideoAnswer(" ".join(words[:600]), "4 of 5", " ".join(words[600:])),
+            VideoAnswer(" ".join(words[:600]), "4 of 5", (" ".join(words[600:]),)),
         )
     )
     pages = page_lines(render_pdf(replace(REPORT, kind="interview", evidence=evidence)))

@@ -61,6 +61,11 @@ class Account(Base):
     )
 
     @property
+    def hides_names_from_reviewers(self) -> bool:
+        """Whether reviewers of interviews see no name of a candidate before they have rated."""
+        return bool(self.options.get("hide_names"))
+
+    @property
     def display_name(self) -> str:
         """The name to show to candidates."""
         return str(self.branding.get("display_name") or self.name)

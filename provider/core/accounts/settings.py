@@ -171,6 +171,12 @@ def _set_sandbox(account: Account, text: str) -> None:
     account.sandbox = text.lower() in YES_WORDS
 
 
+def _set_hide_names(account: Account, text: str) -> None:
+    if text.lower() not in YES_WORDS | NO_WORDS:
+        raise Invalid(f"hide_names should be yes or no, not “{text}”")
+    account.options = account.options | {"hide_names": text.lower() in YES_WORDS}
+
+
 def _set_display_name(account: Account, text: str) -> None:
     account.change_branding(display_name=None if text in ("", NONE) else parse_account_name(text))
 
@@ -277,6 +283,15 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             "an account for trials, which sees samples too",
             _set_sandbox,
             lambda account: "yes" if account.sandbox else "no",
+            is_switch=True,
+        ),
+        CommonSetting(
+            "hide_names",
+            "Hide names from reviewers",
+            "reviewers of interviews see no name on the page of an interview before their own "
+            "scorecard is in",
+            _set_hide_names,
+            lambda account: "yes" if account.hides_names_from_reviewers else "no",
             is_switch=True,
         ),
         CommonSetting(

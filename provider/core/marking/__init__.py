@@ -12,7 +12,6 @@ from provider.core.marking.acts import (
     open_tasks,
     release,
     save_mark,
-    settle_whole_order,
 )
 from provider.core.marking.marked_order import MarkedFile, MarkedOrder, MarkingUnit, load_shares
 from provider.core.marking.own_mark import (
@@ -48,6 +47,13 @@ from provider.core.marking.task import (
     Mark,
     MarkingTask,
 )
+from provider.core.marking.whole_order import (
+    assign_whole_order,
+    finish_whole_order,
+    reopen_whole_order,
+    settle_whole_order,
+    unassign_whole_order,
+)
 
 __all__ = [
     "ANSWER",
@@ -74,12 +80,14 @@ __all__ = [
     "RubricRow",
     "RubricRowSchema",
     "ask",
+    "assign_whole_order",
     "claim",
     "claim_next",
     "correct_mark",
     "find_own_mark",
     "find_second_look",
     "find_task",
+    "finish_whole_order",
     "is_claimed_by",
     "is_free",
     "is_marked_by",
@@ -88,6 +96,8 @@ __all__ = [
     "load_shares",
     "open_tasks",
     "release",
+    "reopen_whole_order",
     "save_mark",
     "settle_whole_order",
+    "unassign_whole_order",
 ]

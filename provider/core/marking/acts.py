@@ -19,7 +19,6 @@ from provider.core.marking.task import (
     MARKED,
     OPEN,
     RECONCILED,
-    WHOLE_ORDER,
     WITHDRAWN,
     Mark,
     MarkingTask,
@@ -81,19 +80,6 @@ def open_tasks(
             created_at=now,
         )
         for key, max_points in units
-    )
-
-
-def settle_whole_order(session: Session, order: Order, now: datetime) -> None:
-    """Settle the task of an order that is rated on pages of its own."""
-    session.execute(
-        update(MarkingTask)
-        .where(
-            MarkingTask.order_id == order.id,
-            MarkingTask.purpose == WHOLE_ORDER,
-            MarkingTask.state == OPEN,
-        )
-        .values(state=MARKED, settled_at=now)
     )
 
 

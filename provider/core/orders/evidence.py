@@ -30,12 +30,16 @@ class Evidence:
 
     `sentence` is shown for a result without a summary. `facts` are (label, value). `cut_scores` are
     (grade, its lowest percentage). A report is the key of a cache, so every field must be hashable.
+    `score_facts` are those of `facts` that a report without the score leaves out; `shows_score`
+    says whether the score, the grade and the summary are shown.
     """
 
     sentence: str = ""
     bars: tuple[Bar, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     cut_scores: tuple[tuple[str, float], ...] = ()
+    score_facts: tuple[tuple[str, str], ...] = ()
+    shows_score: bool = True
 
     @classmethod
     def from_figures(cls, figures: Mapping[str, Any], **fields: Any) -> Self:

@@ -4,12 +4,13 @@ from provider.delivery.channels.base import Channel, PreparedDelivery
 from provider.delivery.channels.callback import CallbackChannel
 from provider.delivery.channels.email import EmailChannel
 from provider.delivery.channels.recording import RecordingChannel
+from provider.delivery.channels.speech import SpeechChannel
 from provider.delivery.channels.writer import WriterChannel
 from provider.services import Services
 
 CHANNELS: dict[str, type[Channel]] = {
     channel.name: channel
-    for channel in (CallbackChannel, EmailChannel, RecordingChannel, WriterChannel)
+    for channel in (CallbackChannel, EmailChannel, RecordingChannel, SpeechChannel, WriterChannel)
 }
 
 

@@ -22,7 +22,19 @@ from provider.web.console.authentication import may
 from provider.web.console.message_list import channel_of, read_payload
 
 # The acts on an order that only the audit log has; all others are events of the order, too.
-ACTIONS_WITHOUT_EVENT = (Action.INTERVIEW_RATED, Action.ORDER_MEDIA_DELETED)
+ACTIONS_WITHOUT_EVENT = (
+    Action.INTERVIEW_RATED,
+    Action.SCORECARD_SUBMITTED,
+    Action.SCORECARD_TAKEN_BACK,
+    Action.SCORECARDS_SHOWN,
+    Action.REVIEWER_ASSIGNED,
+    Action.REVIEWER_WITHDRAWN,
+    Action.RECORDING_WATCHED,
+    Action.CAPTIONS_SAVED,
+    Action.CAPTIONS_DELETED,
+    Action.CAPTIONS_REQUESTED,
+    Action.ORDER_MEDIA_DELETED,
+)
 UNREADABLE_BODY = "The content cannot be decrypted: its key is missing, or its row was edited."
 
 

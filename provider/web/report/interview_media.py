@@ -4,7 +4,7 @@ Only the takes of the report are served, in byte ranges, and without a file name
 candidates sent as answers are downloads: a browser must not open them.
 """
 
-from flask import Blueprint, redirect, url_for
+from flask import Blueprint, make_response, redirect, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -52,6 +52,37 @@ def shared_media(token: str, variant: str, recording_id: str) -> Response:
             _find_selected_recording(order, SHARED, recording_id), variant
         )
     return serve_media(current_services().media, key, mimetype)
+
+
+@routes.get("/r/<token>/captions/<recording_id>")
+def report_captions(token: str, recording_id: str) -> Response:
+    """Send the captions of a take to a browser that has the report's own link."""
+    with current_services().db.reading() as session:
+        order = find_reported_order(session, token)
+        return captions_response(_find_selected_recording(order, REPORT, recording_id))
+
+
+@routes.get("/s/<token>/captions/<recording_id>")
+def shared_captions(token: str, recording_id: str) -> Response:
+    """Send the captions of a take to a browser that may see the shared report."""
+    with current_services().db.reading() as session:
+        order = find_shared_order(session, token)
+        if order is None:
+            return redirect(url_for("report.shared_report", token=token), 303)
+        return captions_response(_find_selected_recording(order, SHARED, recording_id))
+
+
+def captions_response(recording: Recording, download_name: str = "") -> Response:
+    """Return the captions of a recording as WebVTT. Raises NotFound and Gone."""
+    if recording.is_deleted:
+        raise Gone("This recording was deleted: the time of its storage is over")
+    if recording.caption is None:
+        raise NotFound("This recording has no captions")
+    response = make_response(recording.caption.text)
+    response.mimetype = "text/vtt"
+    if download_name:
+        response.headers["Content-Disposition"] = f"attachment; filename={download_name}"
+    return response
 
 
 def find_media_file(recording: Recording, variant: str) -> tuple[str, str]:

@@ -48,7 +48,8 @@ def report(token: str) -> str:
         pdf_token = pdf_link.get_token(current_services().secret_box) if pdf_link else ""
         pdf_url = url_for("report.pdf", token=pdf_token) if pdf_token else None
         media_url = partial(url_for, "media_files.report_media", token=token)
-        return _render_report(order, REPORT, pdf_url, media_url)
+        captions_url = partial(url_for, "media_files.report_captions", token=token)
+        return _render_report(order, REPORT, pdf_url, media_url, captions_url)
 
 
 @routes.get("/r/<token>/report.pdf")
@@ -67,7 +68,8 @@ def shared_report(token: str) -> Response | str:
         if _can_view(link) or link.order.result is None:
             media_url = partial(url_for, "media_files.shared_media", token=token)
             pdf_url = url_for("report.shared_pdf", token=token)
-            return _render_report(link.order, SHARED, pdf_url, media_url)
+            captions_url = partial(url_for, "media_files.shared_captions", token=token)
+            return _render_report(link.order, SHARED, pdf_url, media_url, captions_url)
         return render_template(
             "report/confirm_view.html",
             **branding_context(link.order.account) | {"account": link.order.account.display_name},
@@ -134,7 +136,11 @@ def _can_view(link: Link) -> bool:
 
 
 def _render_report(
-    order: Order, place: str, pdf_url: str | None, media_url: Callable[..., str]
+    order: Order,
+    place: str,
+    pdf_url: str | None,
+    media_url: Callable[..., str],
+    captions_url: Callable[..., str],
 ) -> str:
     if order.result is None:
         context = branding_context(order.account) | {"account": order.account.display_name}
@@ -145,6 +151,7 @@ def _render_report(
         brand_css=branding_context(order.account)["brand_css"],
         pdf_url=pdf_url,
         media_url=media_url,
+        captions_url=captions_url,
     )
 
 

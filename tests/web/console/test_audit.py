@@ -4,12 +4,14 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 import pyotp
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from provider.ats.rules import add_rule
@@ -19,6 +21,9 @@ from provider.core.accounts.offboarding import disable_account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview.answers import TimeNote
+from provider.core.kinds.interview.captions import STAFF, save_captions
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import DONE, BulkRow, BulkRun
 from provider.core.products import Product
@@ -318,10 +323,71 @@ def rate_answer(services: Services, console: ConsoleClient) -> str:
 
 def complete_interview(services: Services, console: ConsoleClient) -> str:
     interview, _ = interview_factories.submitted_interview(services)
-    interview_factories.rate_answers(services, interview, 5, 4, 3)
+    interview_factories.rate_answers(services, interview, 5, 4, 3, reviewer=ADMIN)
     token = read_edit_token(console, interview)
     succeed(console.submit(f"{interview_path(interview)}/complete", edit_token=token))
     return f"order:{interview}"
+
+
+CAPTIONS = {"text": "WEBVTT\n\n00:00.000 --> 00:01.000\nHello", "language": "en"}
+
+
+def post_review(
+    services: Services,
+    console: ConsoleClient,
+    path: str,
+    before: Callable[[Session, Interview], object] = lambda session, interview: None,
+    **fields: str,
+) -> str:
+    """Submit a form of an interview's page; `before` prepares the interview.
+
+    In the path, `{recording}` is its first answer, and `{note}` the first note at a time.
+    """
+    interview, recordings = interview_factories.submitted_interview(services)
+    interview_factories.rate_answers(services, interview, 5, 4, 3, reviewer=ADMIN)
+    with services.db.writing() as session:
+        order = Interview.find(session, interview)
+        before(session, order)
+        session.flush()
+        notes = [note.public_id for take in order.recordings for note in take.time_notes]
+    page = interview_path(interview)
+    path = path.format(recording=recordings[1], note="".join(notes))
+    succeed(console.submit(f"{page}/{path}", page=page, **fields))
+    return f"order:{interview}"
+
+
+def add_time_note(_: Session, interview: Interview) -> None:
+    take = interview.selected_recording("why")
+    assert take
+    note = TimeNote(seconds=1, text="x", actor=ADMIN, created_at=take.created_at)
+    take.time_notes.append(note)
+
+
+def add_captions(_: Session, interview: Interview) -> None:
+    take = interview.selected_recording("why")
+    assert take
+    save_captions(take, CAPTIONS["text"], "en", STAFF, ADMIN, take.created_at)
+
+
+submit_scorecard = partial(post_review, path="scorecard/submit")
+take_scorecard_back = partial(
+    post_review,
+    path="scorecard/take-back",
+    before=lambda session, order: order.submit_scorecard(session, ADMIN, order.placed_at),
+)
+withdraw_reviewer = partial(
+    post_review,
+    path="reviewers/withdraw",
+    before=lambda session, order: order.assign(session, ADMIN, ADMIN, order.started_at),
+    reviewer="admin@provider.test",
+)
+delete_note = partial(post_review, path="notes/{recording}/{note}/delete", before=add_time_note)
+delete_captions = partial(post_review, path="captions/{recording}/delete", before=add_captions)
+
+
+def request_captions(services: Services, console: ConsoleClient) -> str:
+    object.__setattr__(services.settings, "speech_engine", "moonshine")
+    return post_review(services, console, "captions")
 
 
 def show_candidate_details(services: Services, console: ConsoleClient) -> str:
@@ -883,8 +949,31 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "marking.correct": {Action.MARK_CORRECTED: correct_own_mark},
     "second_looks.save": {Action.SECOND_LOOK_ANSWERED: answer_second_look},
-    "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
-    "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
+    "interviews.reviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
+    "interviews.reviews.save_overall": {
+        Action.INTERVIEW_RATED: partial(post_review, path="overall", value="3", based_on="0")
+    },
+    "interviews.reviews.submit_scorecard": {Action.SCORECARD_SUBMITTED: submit_scorecard},
+    "interviews.reviews.take_back_scorecard": {Action.SCORECARD_TAKEN_BACK: take_scorecard_back},
+    "interviews.reviews.observe": {Action.SCORECARDS_SHOWN: partial(post_review, path="observe")},
+    "interviews.reviews.assign": {
+        Action.REVIEWER_ASSIGNED: partial(
+            post_review, path="reviewers", reviewer="admin@provider.test"
+        )
+    },
+    "interviews.reviews.unassign": {Action.REVIEWER_WITHDRAWN: withdraw_reviewer},
+    "interviews.reviews.add_note": {
+        Action.INTERVIEW_NOTED: partial(
+            post_review, path="notes/{recording}", time="0:01", text="x"
+        )
+    },
+    "interviews.reviews.delete_note": {Action.INTERVIEW_NOTED: delete_note},
+    "interviews.completion.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
+    "interviews.captioning.save": {
+        Action.CAPTIONS_SAVED: partial(post_review, path="captions/{recording}", **CAPTIONS)
+    },
+    "interviews.captioning.delete": {Action.CAPTIONS_DELETED: delete_captions},
+    "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},

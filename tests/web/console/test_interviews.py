@@ -31,20 +31,25 @@ def rate(
     console: ConsoleClient, interview: str, question: str, value: object, note: str = ""
 ) -> int:
     page = console.get_text(interview_path(interview))
-    return post_rating(console, interview, question, read_seen(page, question), value, note)[0]
+    return post_rating(console, interview, question, read_number(page, question), value, note)[0]
 
 
-def read_seen(page: str, question: str) -> str:
-    """Return the digest of the rating that the form of a question shows; empty without a form."""
-    match = re.search(rf'/ratings/{question}">.*?name="seen" value="(\w+)"', page, re.DOTALL)
+def read_number(page: str, question: str) -> str:
+    """Return the number of the save that the form of a question shows; empty without a form."""
+    match = re.search(rf'/ratings/{question}".*?name="based_on" value="(\d+)"', page, re.DOTALL)
     return match[1] if match else ""
 
 
 def post_rating(
-    console: ConsoleClient, interview: str, question: str, seen: str, value: object, note: str = ""
+    console: ConsoleClient,
+    interview: str,
+    question: str,
+    number: str,
+    value: object,
+    note: str = "",
 ) -> tuple[int, str]:
     path, page = f"{interview_path(interview)}/ratings/{question}", interview_path(interview)
-    response = console.submit(path, page=page, seen=seen, value=str(value), note=note)
+    response = console.submit(path, page=page, based_on=number, value=str(value), note=note)
     return response.status_code, unescape(response.text)
 
 
@@ -70,7 +75,7 @@ def test_interview_page_separates_selected_take_from_others(
 ) -> None:
     interview, recordings = interview_factories.submitted_interview(services)
     page = ConsoleClient.signed_in(services, client).get_text(interview_path(interview))
-    selected_part, others_part = page.split("<details", 1)
+    selected_part, others_part = page.split('class="answer-others"', 1)
     assert f"takes/{recordings[1]}" in selected_part
     assert f"takes/{recordings[0]}" not in selected_part
     assert f"takes/{recordings[0]}" in others_part
@@ -197,12 +202,14 @@ def test_save_rating_stores_note_and_actor(services: Services, client: FlaskClie
     assert rate(console, interview, "why", 4, "Knows the company") == 303
     page = console.get_text(interview_path(interview))
     assert "The rating of question 1 is saved" in page
-    assert "Rated by operator@provider.test" in page
     assert "Knows the company" in page
     assert re.search(r'value="4" checked', page)
+    with services.db.reading() as session:
+        (rating,) = Interview.find(session, interview).ratings
+        assert (rating.actor, rating.save_number) == ("operator@provider.test", 1)
 
 
-def test_save_rating_replaces_previous_rating(
+def test_save_rating_replaces_own_rating_only(
     app: Flask, services: Services, client: FlaskClient
 ) -> None:
     interview, _ = interview_factories.submitted_interview(services)
@@ -212,10 +219,11 @@ def test_save_rating_replaces_previous_rating(
     )
     rate(first, interview, "why", 2, "Vague")
     rate(second, interview, "why", 5, "I disagree")
+    rate(first, interview, "why", 3, "Fair enough")
     page = first.get_text(interview_path(interview))
-    assert "Rated by admin@provider.test" in page
-    assert "I disagree" in page
+    assert "Fair enough" in page
     assert "Vague" not in page
+    assert "I disagree" not in page
 
 
 @pytest.mark.parametrize("value", ["", "0", "6", "-1", "two", "1.5", "9" * 50, "²"])
@@ -245,6 +253,7 @@ def test_save_rating_of_unknown_question_is_not_found(
 def test_viewer_can_watch_but_not_rate_or_complete(services: Services, client: FlaskClient) -> None:
     interview, recordings = interview_factories.submitted_interview(services)
     interview_factories.rate_answers(services, interview, 5, 4, 3)
+    interview_factories.submit_scorecard(services, interview)
     console = ConsoleClient.signed_in(services, client, "viewer")
     page = console.get_text(interview_path(interview))
     assert '5 of 5, <bdi dir="auto">Excellent</bdi>' in page
@@ -314,25 +323,24 @@ def test_complete_with_outdated_result_is_refused(services: Services, client: Fl
     assert factories.order_status(services, interview) == "pending"
 
 
-def test_rating_of_outdated_form_says_who_changed_what(
+def test_rating_of_outdated_form_never_replaces_a_newer_one(
     services: Services, client: FlaskClient
 ) -> None:
     interview, _ = interview_factories.submitted_interview(services)
     console = ConsoleClient.signed_in(services, client)
-    seen = read_seen(console.get_text(interview_path(interview)), "why")
-    assert post_rating(console, interview, "why", seen, 5, "Good,\r\nI think")[0] == 303
-    assert post_rating(console, interview, "why", seen, 5, "Good,\r\nI think")[0] == 303  # twice
-    status_code, page = post_rating(console, interview, "why", seen, 1, "My own words")
+    number = read_number(console.get_text(interview_path(interview)), "why")
+    assert post_rating(console, interview, "why", number, 5, "Good,\r\nI think")[0] == 303
+    assert post_rating(console, interview, "why", number, 5, "Good,\r\nI think")[0] == 303  # twice
+    status_code, page = post_rating(console, interview, "why", number, 1, "My own words")
     assert status_code == 409
-    assert "operator@provider.test rated question 1" in page
-    assert "with the note “Good," in page
+    assert "The newer save stands" in page
     assert ">My own words</textarea>" in page
-    assert 'value="1" checked' in page
     with services.db.reading() as session:
-        assert Interview.find(session, interview).ratings_by_question()["why"].value == 5
-    invalid = post_rating(console, interview, "why", seen, "", "My own words")
-    assert (invalid[0], read_seen(invalid[1], "why")) == (400, seen)
-    again = post_rating(console, interview, "why", read_seen(page, "why"), 1, "My own words")
+        (rating,) = Interview.find(session, interview).ratings
+        assert (rating.value, rating.note, rating.save_number) == (5, "Good,\nI think", 1)
+    invalid = post_rating(console, interview, "why", "1", "", "My own words")
+    assert (invalid[0], read_number(invalid[1], "why")) == (400, "1")
+    again = post_rating(console, interview, "why", read_number(page, "why"), 1, "My own words")
     assert again[0] == 303
 
 
@@ -341,7 +349,7 @@ def test_completed_interview_cannot_be_rated_or_completed(
 ) -> None:
     interview, _ = interview_factories.completed_interview(services)
     console = ConsoleClient.signed_in(services, client)
-    assert "<textarea" not in console.get_text(interview_path(interview))
+    assert 'name="note"' not in console.get_text(interview_path(interview))
     assert rate(console, interview, "why", 1) == 409
     assert "is not completed yet" in console.get_text(f"{interview_path(interview)}/complete")
     assert complete_anyway(console, interview) == 409
@@ -453,7 +461,9 @@ def test_interview_pages_are_accessible(page: Page, live_server: LiveServer) -> 
 
 def test_interview_is_rated_and_completed_by_keyboard(page: Page, live_server: LiveServer) -> None:
     interview, _ = interview_factories.submitted_interview(live_server.services)
-    interview_factories.rate_answers(live_server.services, interview, 3, 4, 3)
+    interview_factories.rate_answers(
+        live_server.services, interview, 3, 4, 3, reviewer="sam@provider.test"
+    )
     sign_in(page, live_server)
     page.goto(live_server.url + interview_path(interview))
     page.get_by_role("group", name="Rating of question 1").get_by_label("3 Fair").focus()

@@ -5,10 +5,10 @@ from provider.core.kinds.interview.answers import (
     DELETED,
     READY,
     SENT,
-    Rating,
     Recording,
 )
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
+from provider.core.kinds.interview.scorecards import Rating, Scorecard
 
 __all__ = [
     "BROKEN",
@@ -19,4 +19,5 @@ __all__ = [
     "InterviewTemplate",
     "Rating",
     "Recording",
+    "Scorecard",
 ]

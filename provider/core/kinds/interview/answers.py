@@ -1,4 +1,4 @@
-"""The tables of an interview's answers: the recordings, and their ratings by the staff."""
+"""The tables of the recordings of an interview, of their captions, and of notes at a time."""
 
 from datetime import datetime
 
@@ -39,6 +39,10 @@ class Recording(Base):
     is_selected: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     interview: Mapped[TimedOrder] = relationship("Interview", back_populates="recordings")
+    time_notes: Mapped[list["TimeNote"]] = relationship(
+        back_populates="recording", order_by="(TimeNote.seconds, TimeNote.id)"
+    )
+    caption: Mapped["Caption | None"] = relationship(back_populates="recording")
 
     @property
     def is_broken(self) -> bool:
@@ -73,17 +77,37 @@ class Recording(Base):
         return f"{self.folder}/poster.jpg"
 
 
-class Rating(Base):
-    """The rating of one answer. A new rating of the question replaces the old one."""
+class TimeNote(Base):
+    """A note of one reviewer (`actor`) at `seconds` of a recording. No report shows it."""
 
-    __tablename__ = "ratings"
-    __table_args__ = (UniqueConstraint("order_id", "question"),)
+    __tablename__ = "time_notes"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    question: Mapped[str] = mapped_column(String(64))
-    value: Mapped[int]
-    note: Mapped[str] = mapped_column(Text, default="")
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=secrets.generate_public_id
+    )
+    recording_id: Mapped[int] = mapped_column(ForeignKey("recordings.id"), index=True)
+    seconds: Mapped[float]
+    text: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(String(254))
-    rated_at: Mapped[datetime]
-    interview: Mapped[TimedOrder] = relationship("Interview", back_populates="ratings")
+    created_at: Mapped[datetime]
+    recording: Mapped[Recording] = relationship(back_populates="time_notes")
+
+
+class Caption(Base):
+    """The captions of a recording. `source` is STAFF, or the name of a transcription engine.
+
+    `text` is WebVTT that `normalise` wrote. `save_number` counts the saves.
+    """
+
+    __tablename__ = "captions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    recording_id: Mapped[int] = mapped_column(ForeignKey("recordings.id"), unique=True)
+    language: Mapped[str] = mapped_column(String(35))
+    text: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(String(40))
+    actor: Mapped[str] = mapped_column(String(254))
+    saved_at: Mapped[datetime]
+    save_number: Mapped[int] = mapped_column(default=0)
+    recording: Mapped[Recording] = relationship(back_populates="caption")

@@ -14,8 +14,9 @@
                                           `preferences.py`
     scale?                                {min: 1, max: 5, labels?: [one label per rating]}
     grades?, summaries?                   as in a test
-    report?                               {answers: [report, pdf, shared]}: where the questions
-                                          with the answers are shown; left out: everywhere
+    report?                               {answers?, notes?, scores?}: [report, pdf, shared] each:
+                                          where the answers, the notes, and the score with the
+                                          ratings are shown; left out: everywhere
 
 `text` is Markdown, unless `plain` is true: then every character is shown as it was written.
 `think_seconds` (30) is the time before the recording of an answer starts; null: not limited.
@@ -38,7 +39,7 @@ from provider.core.kinds.grading import (
 )
 from provider.core.kinds.interview.question_media import Media, MediaSchema
 from provider.core.kinds.interview.questions import PracticeSchema, Question, QuestionSchema
-from provider.core.kinds.report_options import SHOWN_EVERYWHERE, ReportOptions, ReportSchema
+from provider.core.kinds.report_options import SHOWN_EVERYWHERE, ReportOptions, ReviewedReportSchema
 from provider.core.products.documents import DocumentWarning, load_content
 from provider.core.products.markdown_warnings import find_markdown_warnings
 from provider.core.products.schema_fields import (
@@ -192,7 +193,7 @@ class InterviewSchema(DocumentSchema):
     scale = nested(ScaleSchema, load_default=Scale())
     grades = nested(GradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
-    report = nested(ReportSchema, load_default=SHOWN_EVERYWHERE)
+    report = nested(ReviewedReportSchema, load_default=SHOWN_EVERYWHERE)
 
     @validates_schema
     def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:

@@ -4,17 +4,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from provider.core.kinds import answer_files
 from provider.core.kinds.answer_files import AnswerFile
 from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
-from provider.core.kinds.interview.answers import DELETED, READY, Rating, Recording
+from provider.core.kinds.interview.answers import DELETED, READY, Caption, Recording, TimeNote
 from provider.core.kinds.interview.given_answers import GivenAnswer
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.question_media import find_file_slots
+from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.template_video import DISCARD_VIDEO_PIECES
@@ -54,7 +55,9 @@ def list_media_folders(session: Session, order: Order) -> Iterator[str]:
 
 
 def forget_media(session: Session, order: Order) -> None:
-    """Mark the recordings and the files of an order as deleted."""
+    """Mark the recordings and the files of an order as deleted, and delete the captions."""
+    recordings = select(Recording.id).where(Recording.order_id == order.id)
+    session.execute(delete(Caption).where(Caption.recording_id.in_(recordings)))
     answer_files.forget(session, order)
     session.execute(update(Recording).where(Recording.order_id == order.id).values(state=DELETED))
 
@@ -86,12 +89,21 @@ KIND = Kind(
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
-        "event": {"remux": "Recording processed"},
+        "event": {"remux": "Recording processed", "transcribe": "Captions requested"},
         "needs": {"interview": "Staff: rating"},
     },
-    # Of the tables in `models.py`, `shown_questions.py` and `uploads.py`. The recordings are files:
+    # Of the tables in this folder. The recordings are files:
     # see `media`.
-    personal_columns=(Rating.value, Rating.note, GivenAnswer.value, AnswerFile.name),
+    personal_columns=(
+        Rating.value,
+        Rating.note,
+        Scorecard.overall,
+        Scorecard.comment,
+        TimeNote.text,
+        Caption.text,
+        GivenAnswer.value,
+        AnswerFile.name,
+    ),
     other_columns=(
         AnswerFile.public_id,
         AnswerFile.item_key,
@@ -103,6 +115,18 @@ KIND = Kind(
         GivenAnswer.number,
         Rating.question,
         Rating.actor,
+        Rating.save_number,
+        Scorecard.reviewer,
+        Scorecard.state,
+        Scorecard.assigned_by,
+        Scorecard.save_number,
+        TimeNote.public_id,
+        TimeNote.seconds,
+        TimeNote.actor,
+        Caption.language,
+        Caption.source,
+        Caption.actor,
+        Caption.save_number,
         Recording.public_id,
         Recording.question,
         Recording.take,

@@ -1,45 +1,35 @@
-"""Interview templates, and interviews: their course, and their results."""
+"""Interview templates, and interviews: their course until the candidate has submitted."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, ClassVar
 
 from sqlalchemy.orm import Mapped, Session, relationship
 
 from provider import outbox
 from provider.core.accounts.email_policy import COMPLETION
-from provider.core.kinds import grading
 from provider.core.kinds.interview import content
-from provider.core.kinds.interview.answers import READY, SENT, Rating, Recording
+from provider.core.kinds.interview.answers import SENT, Recording
 from provider.core.kinds.interview.content import InterviewContent
-from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
-from provider.core.kinds.interview.given_answers import GivenAnswer, answer_text
+from provider.core.kinds.interview.given_answers import GivenAnswer
 from provider.core.kinds.interview.preferences import apply_preferences
-from provider.core.kinds.interview.questions import FILE, Question
-from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
-from provider.core.marking import WHOLE_ORDER, open_tasks, settle_whole_order
+from provider.core.kinds.interview.questions import Question
+from provider.core.kinds.interview.reviews import ReviewedInterview
+from provider.core.kinds.interview.scorecards import Rating, Scorecard
+from provider.core.marking import WHOLE_ORDER, open_tasks
 from provider.core.orders import (
     ProgressTable,
-    Result,
-    TimedOrder,
     progress_state,
-)
-from provider.core.orders.evidence import (
-    late_answers_facts,
-    questions_answered_fact,
-    questions_answered_sentence,
 )
 from provider.core.orders.states import SUBMITTED
 from provider.core.products import Product, ProductVersion
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Conflict, NotFound
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
-from provider.texts import LazyText, gettext, gettext_noop, lazy_gettext
+from provider.texts import LazyText, gettext_noop, lazy_gettext
 
-MAX_BAR_LABEL_LENGTH = 60  # characters of a question beside its bar in the report
 MAX_REPLACED_TAKES = 2  # of a question: broken recordings that use up no take
 
 
@@ -54,7 +44,7 @@ class InterviewTemplate(Product):
         return content.parse(document)
 
 
-class Interview(TimedOrder):
+class Interview(ReviewedInterview):
     """A video interview ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "interview"}  # noqa: RUF012
@@ -80,12 +70,9 @@ class Interview(TimedOrder):
         back_populates="interview", order_by=GivenAnswer.id
     )
     ratings: Mapped[list[Rating]] = relationship(back_populates="interview", order_by=Rating.id)
-
-    @property
-    def content(self) -> InterviewContent:
-        """The content of the version that was ordered, with the preferences of the order."""
-        content: InterviewContent = self.version.parsed(InterviewTemplate.parse)
-        return apply_preferences(content, self.preferences)[0] if self.preferences else content
+    scorecards: Mapped[list[Scorecard]] = relationship(
+        back_populates="interview", order_by=Scorecard.id
+    )
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         return {"content": self.content}  # with the order's preferences
@@ -136,22 +123,6 @@ class Interview(TimedOrder):
 
     def recordings_for(self, question: str) -> list[Recording]:
         return [recording for recording in self.recordings if recording.question == question]
-
-    def selected_recording(self, question: str) -> Recording | None:
-        """Return the recording that counts as the answer to a question."""
-        return next((take for take in self.recordings_for(question) if take.is_selected), None)
-
-    def given_value(self, question: str) -> Any:
-        """Return the text, the option or the file that answers a question; None without one."""
-        values = {answer.question: answer.value for answer in self.given_answers}
-        return values.get(question)
-
-    def is_answered(self, question: Question) -> bool:
-        """Whether a question has an answer that can be rated."""
-        if not question.is_recorded:
-            return self.given_value(question.key) is not None
-        take = self.selected_recording(question.key)
-        return take is not None and not take.is_broken
 
     @property
     def has_answers(self) -> bool:
@@ -297,50 +268,6 @@ class Interview(TimedOrder):
             and (self.takes_left(question) or not self.selected_recording(question.key))
         ]
 
-    def rate(self, question: str, value: int, note: str, actor: str, now: datetime) -> Rating:
-        """Set the rating of an answer. Raises Invalid for a value outside the scale."""
-        self._require_submitted()
-        scale = self.content.scale
-        self.find_question(question)
-        if not scale.min <= value <= scale.max:
-            raise Invalid(
-                "The rating should be from %(lowest)d to %(highest)d",
-                lowest=scale.min,
-                highest=scale.max,
-            )
-        rating = next((rating for rating in self.ratings if rating.question == question), None)
-        if rating is None:
-            rating = Rating(question=question)
-            self.ratings.append(rating)
-        rating.value, rating.note = value, note.strip()[:2000]
-        rating.actor, rating.rated_at = actor, now
-        return rating
-
-    def conclude(
-        self, session: Session, secret_box: SecretBox, summary: str, actor: str, now: datetime
-    ) -> None:
-        """Complete the interview. Raises Conflict while an answer has no rating."""
-        self._require_submitted()
-        if unrated := self.unrated_questions():
-            raise Conflict("%(count)d of the answers have no rating yet", count=len(unrated))
-        settle_whole_order(session, self, now)
-        self.complete(session, secret_box, self.build_result(summary.strip()[:5000]), actor, now)
-
-    def unrated_questions(self) -> list[Question]:
-        """Return the answered questions without a rating."""
-        ratings = self.ratings_by_question()
-        return [question for question in self.answered_questions() if question.key not in ratings]
-
-    def answered_questions(self) -> list[Question]:
-        """Return the questions with an answer that can be rated."""
-        return [question for question in self.content.questions if self.is_answered(question)]
-
-    def find_question(self, key: str) -> Question:
-        for question in self.content.questions:
-            if question.key == key:
-                return question
-        raise NotFound("There is no such question in this interview")
-
     def find_recording(self, public_id: str) -> Recording:
         """Return a recording of this interview. Raises NotFound for one of another order."""
         for recording in self.recordings:
@@ -348,120 +275,6 @@ class Interview(TimedOrder):
                 return recording
         raise NotFound("There is no such recording")
 
-    def evidence(self, secret_box: SecretBox) -> InterviewEvidence:
-        """Return the figures of the result, and every question with its rating."""
-        questions, ratings = self.content.questions, self.ratings_by_question()
-        answered_count = len(self.answered_questions())
-        return InterviewEvidence.from_figures(
-            {"bars": self._bars_with_questions()},
-            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
-            sentence=questions_answered_sentence(answered_count, len(questions)),
-            facts=(
-                questions_answered_fact(answered_count, len(questions)),
-                *late_answers_facts(
-                    [self.late_seconds(take.created_at) for take in self.recordings]
-                    + [self.late_seconds(answer.saved_at) for answer in self.given_answers]
-                ),
-            ),
-            video_answers=tuple(
-                self._video_answer(question, ratings.get(question.key)) for question in questions
-            ),
-        )
-
-    def _bars_with_questions(self) -> list[dict[str, Any]]:
-        bars = self.result_figures.get("bars", ())
-        return [
-            bar | {"label": cut_at_word(question.numbered_text(number), MAX_BAR_LABEL_LENGTH)}
-            for number, (bar, question) in enumerate(
-                zip(bars, self.content.questions, strict=False), 1
-            )
-        ]
-
-    def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
-        recording = self.selected_recording(question.key)
-        if self.given_value(question.key) is not None:
-            return self._given_answer(question, rating)
-        if recording is None:
-            return VideoAnswer(question.text_without_markup, gettext("No answer"))
-        return VideoAnswer(
-            question.text_without_markup,
-            self.content.scale.rating_text(rating.value) if rating else "",
-            rating.note if rating else "",
-            recording.seconds,
-            recording.public_id,
-            recording.poster_key if recording.state == READY else "",
-            recording.is_broken,
-            recording.is_deleted,
-        )
-
-    def _given_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
-        value = self.given_value(question.key)
-        return VideoAnswer(
-            question.text_without_markup,
-            self.content.scale.rating_text(rating.value) if rating else "",
-            rating.note if rating else "",
-            text=answer_text(question, value),
-            file_id=value["file"] if question.answer == FILE else "",
-        )
-
-    def ratings_by_question(self) -> dict[str, Rating]:
-        """Return the ratings by question, without those from before a reopening."""
-        start = self.started_at
-        return {
-            rating.question: rating for rating in self.ratings if start and rating.rated_at >= start
-        }
-
     def _select(self, recording: Recording) -> None:
         for take in self.recordings_for(recording.question):
             take.is_selected = take is recording
-
-    def _require_submitted(self) -> None:
-        if self.status != "pending" or self.progress != SUBMITTED:
-            raise Conflict("Only a submitted interview can be rated")
-
-    def build_result(self, summary: str = "") -> Result:
-        """Score the ratings: the lowest is 0 %, the highest 100 %, a question without one 0 %."""
-        content, ratings = self.content, self.ratings_by_question()
-        scale_span = content.scale.max - content.scale.min
-        shares = {
-            question.key: Fraction(ratings[question.key].value - content.scale.min, scale_span)
-            if question.key in ratings
-            else Fraction(0)
-            for question in content.questions
-        }
-        percent = grading.to_percent(sum(shares.values(), Fraction(0)) / len(shares))
-        grade = content.grades.grade_for(percent) if content.grades else None
-        bars = [
-            {
-                "label": lazy_gettext("Question %(number)d", number=number).to_json(),
-                "percent": float(grading.to_percent(shares[question.key])),
-                "note": content.scale.rating_note(ratings[question.key].value).to_json()
-                if question.key in ratings
-                else lazy_gettext("no answer").to_json(),
-            }
-            for number, question in enumerate(content.questions, 1)
-        ]
-        return Result(
-            score=float(percent),
-            grade=grade,
-            summary=summary or (content.summaries or {}).get(grade or "") or "",
-            details={
-                "Ratings": {
-                    cut_at_word(question.numbered_text(number), MAX_DETAIL_LABEL_LENGTH): ratings[
-                        question.key
-                    ].value
-                    for number, question in enumerate(content.questions, 1)
-                    if question.key in ratings
-                }
-            },
-            figures={"bars": bars},
-            duration=self.answer_seconds(),
-        )
-
-    def answer_seconds(self) -> int | None:
-        """Return the total length of the answers; None until every length is known."""
-        lengths = [take.seconds for take in self.recordings if take.is_selected]
-        known_lengths = [length for length in lengths if length is not None]
-        if len(known_lengths) < len(lengths):
-            return None
-        return round(sum(known_lengths)) or None

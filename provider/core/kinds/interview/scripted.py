@@ -71,6 +71,6 @@ def _rate(session: Session, interview: Interview, step: ScriptedStep) -> None:
         return  # a later step rates what was processed
     scale = interview.content.scale
     value = scale.max if step.is_good else scale.min
-    for question in interview.unrated_questions():
+    for question in interview.unrated_questions(ACTOR):
         interview.rate(question.key, value, "", ACTOR, step.now)
     interview.conclude(session, step.secret_box, "", ACTOR, step.now)
