@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import ForeignKey, String, exists, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from provider.core.kinds.assessment.answer_uploads import list_uploads
 from provider.core.kinds.base import KindMedia, MediaReference
 from provider.core.orders import Order, TimedOrder
 from provider.errors import Conflict, Gone, NotFound
@@ -130,8 +129,6 @@ def list_folders(session: Session, order: Order) -> Iterator[str]:
     """Yield the folder of each file of an order."""
     for file in session.scalars(select(AnswerFile).where(AnswerFile.order_id == order.id)):
         yield file.folder
-    for upload in list_uploads(session, order):
-        yield upload.folder
 
 
 def forget(session: Session, order: Order) -> None:
