@@ -79,6 +79,10 @@ def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
     return ()
 
 
+def _describe_nothing(_list_name: str, _entry: Mapping[str, Any]) -> str:
+    return ""
+
+
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
     return ()
 
@@ -108,6 +112,8 @@ class Kind:
     `find_warnings` takes the loaded content of a document that is imported.
     `find_file_slots` takes a content as a mapping, which may be incomplete, and returns the places
     that name files.
+    `describe_entry` takes the name of a list of a document and one of its entries, which may be
+    incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """
@@ -129,6 +135,7 @@ class Kind:
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots
+    describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property

@@ -12,6 +12,7 @@ from provider.core.kinds.assessment.items.stimulus import find_file_slots
 from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
+from provider.core.kinds.assessment.sections import describe_entry
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES
 from provider.core.staff.permissions import Permission
@@ -84,4 +85,5 @@ KIND = Kind(
     work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,
+    describe_entry=describe_entry,
 )
