@@ -141,6 +141,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "editor_publish.confirm": ("/console/products/{product}/edit/publish",),
     "assessment_trial.start": ("/console/products/{product}/try",),
     "assessment_trial.item": ("/console/products/{product}/try/1",),
+    "assessment_trial.remaining_time": ("/console/products/{product}/try/time?question=1",),
     "assessment_trial.end": ("/console/products/{product}/try/end",),
     "audit.listing": ("/console/audit/",),
     "home.overview": ("/console/",),

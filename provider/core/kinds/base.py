@@ -83,6 +83,10 @@ def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
     return ()
 
 
+def _describe_nothing(_list_name: str, _entry: Mapping[str, Any]) -> str:
+    return ""
+
+
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
     return ()
 
@@ -114,6 +118,8 @@ class Kind:
     that name files.
     `find_missing_media` returns, by account id, the public ids of the orders of which a file was
     announced and never arrived, while the staff can still act. An alert tells them.
+    `describe_entry` takes the name of a list of a document and one of its entries, which may be
+    incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """
@@ -138,6 +144,7 @@ class Kind:
     find_missing_media: Callable[[Session, datetime], Mapping[int, Sequence[str]]] = (
         _find_no_missing_media
     )
+    describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property

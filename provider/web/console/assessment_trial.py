@@ -1,20 +1,29 @@
 """A trial of a draft: its author takes the test on the candidate's pages, without an order.
 
-Nothing is stored. After each answer the next page says how many points it gets.
+Nothing is stored. After each answer the next page says how many points it gets. The time limits run
+as for a candidate; this page begins them anew.
 """
 
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment import Assessment, content
 from provider.core.kinds.assessment.items import ANSWER_FIELD, FileAnswer, Item
-from provider.core.kinds.assessment.parts import split_parts
 from provider.core.kinds.grading import to_number
 from provider.core.products.draft import working_content
 from provider.core.staff import Permission
@@ -29,6 +38,7 @@ from provider.web.candidate.assessment_navigation import (
 from provider.web.candidate.assessment_uploads import FILE_FIELD
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing
+from provider.web.console.trial_clock import TrialClock
 
 routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_id>/try")
 
@@ -36,7 +46,8 @@ routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_
 @routes.get("")
 @requires(Permission.EDIT_PRODUCTS)
 def start(product_id: str) -> str:
-    """Show the texts before the start."""
+    """Show the texts before the start. The next question begins a new trial."""
+    TrialClock.forget()
     test = _load(product_id)
     count = len(list_item_positions(test))
     return render_template(
@@ -46,9 +57,30 @@ def start(product_id: str) -> str:
 
 @routes.get("/<int:number>")
 @requires(Permission.EDIT_PRODUCTS)
-def item(product_id: str, number: int) -> str:
-    """Show a question on the candidate's page."""
-    return _render(product_id, _load(product_id), number)
+def item(product_id: str, number: int) -> Response | str:
+    """Show a question on the candidate's page, unless its time is over."""
+    test = _load(product_id)
+    find_item_position(test, number)
+    clock = TrialClock(product_id, test, current_services().now())
+    if clock.is_over(number):
+        return _leave_for_time(product_id, clock, number)
+    clock.open(number)
+    return _render(product_id, test, number)
+
+
+@routes.get("/time")
+@requires(Permission.EDIT_PRODUCTS)
+def remaining_time(product_id: str) -> Response:
+    """Return the time that is left for the question in the address, as a candidate's page does."""
+    test, now = _load(product_id), current_services().now()
+    clock = TrialClock(product_id, test, now)
+    number = request.args.get("question", 0, int)
+    find_item_position(test, number)
+    end = clock.ends_at(number)
+    if end is None or end <= now:
+        return make_response(jsonify(error="The time is over"), 409)
+    seconds = (end - now).total_seconds()
+    return make_response(jsonify(now=int(now.timestamp() * 1000), seconds_left=seconds))
 
 
 @routes.post("/<int:number>")
@@ -57,6 +89,9 @@ def answer(product_id: str, number: int) -> Response | str:
     """Read and score an answer, and go on. Nothing is stored."""
     test = _load(product_id)
     position = find_item_position(test, number)
+    clock = TrialClock(product_id, test, current_services().now())
+    if clock.is_over(number):
+        return _leave_for_time(product_id, clock, number)
     try:
         has_file = _check_file(position.item)
         value = position.item.parse_answer(request.form)
@@ -86,6 +121,16 @@ def end(product_id: str) -> str:
         product_id=product_id,
         positions=list_item_positions(test),
     )
+
+
+def _leave_for_time(product_id: str, clock: TrialClock, number: int) -> Response:
+    """Go where a candidate goes when the time for a question is over."""
+    following = clock.next_number(number)
+    if following is None:
+        flash("Trial: the time is over. A candidate’s answers are submitted now.", "info")
+        return redirect(url_for(".end", product_id=product_id), 303)
+    flash("Trial: the time for this part is over. A candidate goes on here.", "info")
+    return redirect(url_for(".item", product_id=product_id, number=following), 303)
 
 
 def _load(product_id: str) -> content.TestContent:
@@ -132,13 +177,17 @@ def _render(
     fields: list[tuple[str, str]] | None = None,
 ) -> str:
     now = current_services().now()
-    seconds = (test.time_limit or 0) * 60
+    clock = TrialClock(product_id, test, now)
+    end = clock.ends_at(number)
+    seconds = max(0.0, (end - now).total_seconds()) if end else 0.0
     selected = MultiDict(fields or [])
 
     def url_in_trial(endpoint: str, **values: Any) -> str:
         """Return the address that a page of the trial uses instead of a candidate's."""
         if not endpoint.startswith("candidate"):
             return url_for(endpoint, **values)
+        if endpoint.endswith(".remaining_time"):
+            return url_for(".remaining_time", product_id=product_id, question=number)
         if "number" in values:
             return url_for(".item", product_id=product_id, number=values["number"])
         return url_for(".start", product_id=product_id)
@@ -156,14 +205,14 @@ def _render(
         order=SimpleNamespace(
             public_id="trial",
             content=test,
-            attempt_ends_at=now + timedelta(seconds=seconds),
+            attempt_ends_at=end or now,
             saved_answers={},
             unanswered_keys=[],
-            shows_time=seconds > 0,
+            shows_time=end is not None,
         ),
-        part=next(part for part in split_parts(test) if number in part),
+        part=clock.part_of(number),
         attempt=None,
-        ends_at=0,
+        ends_at=int(end.timestamp()) if end else 0,
         seconds_left=seconds,
         now_ms=int(now.timestamp() * 1000),
         pause_left=timedelta(),

@@ -104,6 +104,9 @@ if (form) {
     const reply = await response.json();
     document.querySelector("#entry-problems").outerHTML = reply.problems;
     hideMendedErrors();
+    const note = document.querySelector("[data-preview-note]");
+    note.textContent = reply.note;
+    note.hidden = !reply.note;
     frame.hidden = !reply.preview;
     missing.hidden = Boolean(reply.preview);
     frame.srcdoc = reply.preview;

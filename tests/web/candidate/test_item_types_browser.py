@@ -166,15 +166,18 @@ def test_option_is_dragged_on_a_touch_screen(
         open_item(page, live_server, public_id, "ordering")
         before = list_order(page)
         # Near an edge of the screen, dragging scrolls the page.
-        page.locator("[data-ordering]").evaluate("e => e.scrollIntoView({block: 'center'})")
+        page.locator("[data-ordering]").evaluate(
+            "e => e.scrollIntoView({block: 'center', behavior: 'instant'})"
+        )
         boxes = [page.locator(".drag-handle").nth(index).bounding_box() for index in (0, 1)]
         assert boxes[0]
         assert boxes[1]
-        x, y = boxes[0]["x"] + 8, boxes[0]["y"] + 10
+        x, y = boxes[0]["x"] + 8, boxes[0]["y"] + boxes[0]["height"] / 2
+        way = boxes[1]["y"] + boxes[1]["height"] / 2 + 6 - y
         session = context.new_cdp_session(page)
         for kind, down in (
             ("touchStart", 0.0),
-            *(("touchMove", (boxes[1]["y"] - boxes[0]["y"]) * step / 5) for step in range(1, 7)),
+            *(("touchMove", way * step / 5) for step in range(1, 6)),
         ):
             session.send(
                 "Input.dispatchTouchEvent",

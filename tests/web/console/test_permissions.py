@@ -169,6 +169,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("assessment_trial.start", "GET"): Permission.EDIT_PRODUCTS,
     ("assessment_trial.item", "GET"): Permission.EDIT_PRODUCTS,
     ("assessment_trial.answer", "POST"): Permission.EDIT_PRODUCTS,
+    ("assessment_trial.remaining_time", "GET"): Permission.EDIT_PRODUCTS,
     ("assessment_trial.end", "GET"): Permission.EDIT_PRODUCTS,
     ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,

@@ -23,6 +23,7 @@ from provider.core.kinds.assessment.marked_test import SECOND_LOOK_EMAIL
 from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
+from provider.core.kinds.assessment.sections import describe_entry
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
@@ -121,4 +122,5 @@ KIND = Kind(
     work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,
+    describe_entry=describe_entry,
 )

@@ -10,6 +10,7 @@ practice?     true: not scored, and without any time limit
 break?        minutes of a break after the section, at most; the time of the test stands still
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -46,6 +47,12 @@ class Draw:
 
     def accepts(self, item: Item) -> bool:
         return set(self.tags) <= set(item.tags)
+
+    def raw_bank(self, items: list[Any]) -> list[Mapping[str, Any]]:
+        """Return those of the items of a document, which may be incomplete, that can be drawn."""
+        return [
+            item for item in items if isinstance(item, dict) and set(self.tags) <= _raw_tags(item)
+        ]
 
 
 @dataclass(frozen=True)
@@ -119,12 +126,69 @@ class SectionSchema(DocumentSchema):
             raise ValidationError("should be left out of a section for practice", "time_limit")
         if data["weight"] and not data["practice"]:
             _require_scorable_items(data["items"])
-        if draw := data["draw"]:
-            _require_large_bank(draw, data["items"])
+
+    # A bank is too small even while some of its items are incomplete, so the raw ones are counted.
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _require_large_bank(self, data: dict[str, Any], original: Any, **_: Any) -> None:
+        draw = data.get("draw")
+        if draw is None or not isinstance(original, dict):
+            return
+        items = raw_items(original)
+        count = len(draw.raw_bank(items))
+        if draw.count > count:
+            which = f" with the tags {', '.join(draw.tags)}" if draw.tags else ""
+            advice = f"should be at most {count}: the section has {count} items{which}"
+            raise ValidationError({"draw": {"count": [advice]}})
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Section:
         return Section(**data | {"items": tuple(data["items"])})
+
+
+def raw_items(section: Mapping[str, Any]) -> list[Any]:
+    """Return the items of a section of a document, which may be incomplete."""
+    items = section.get("items")
+    return items if isinstance(items, list) else []
+
+
+def _raw_tags(item: Mapping[str, Any]) -> set[str]:
+    tags = item.get("tags")
+    return {tag for tag in tags if isinstance(tag, str)} if isinstance(tags, list) else set()
+
+
+def describe_draw(section: Mapping[str, Any]) -> str:
+    """Say what the draw of a section gives each candidate, for authors; empty without a draw.
+
+    The section is one of a document, which may be incomplete.
+    """
+    try:
+        draw = DrawSchema().load(section["draw"])
+    except (KeyError, ValidationError):
+        return ""
+    items = raw_items(section)
+    bank = draw.raw_bank(items)
+    which = f" with the tags {', '.join(draw.tags)}" if draw.tags else ""
+    if draw.count > len(bank):
+        return f"The draw needs {draw.count} questions{which}, and there are {len(bank)}."
+    if draw.count == len(bank):
+        sentences = [f"Each candidate gets all {len(bank)} questions{which}."]
+    else:
+        share = round(100 * draw.count / len(bank))
+        sentences = [
+            f"Each candidate gets {draw.count} of {len(bank)} questions{which}. "
+            f"A question is seen by {share}% of the candidates."
+        ]
+    if len({str(item.get("points", 1)) for item in bank}) > 1 and draw.count < len(bank):
+        sentences.append("Their points differ, so that candidates can reach different points.")
+    if left_out := len(items) - len(bank):
+        noun = "1 question is" if left_out == 1 else f"{left_out} questions are"
+        sentences.append(f"{noun} never drawn, for want of the tags.")
+    return " ".join(sentences)
+
+
+def describe_entry(list_name: str, entry: Mapping[str, Any]) -> str:
+    """Say what an entry of a test's document gives, for authors: the draw of a section."""
+    return describe_draw(entry) if list_name == "sections" else ""
 
 
 def sum_item_seconds(section: Section) -> int:
@@ -142,11 +206,3 @@ def _require_scorable_items(items: list[Item]) -> None:
     }
     if problems:
         raise ValidationError({"items": problems})
-
-
-def _require_large_bank(draw: Draw, items: list[Item]) -> None:
-    count = sum(draw.accepts(item) for item in items)
-    if draw.count > count:
-        which = f" with the tags {', '.join(draw.tags)}" if draw.tags else ""
-        advice = f"should be at most {count}: the section has {count} items{which}"
-        raise ValidationError({"draw": {"count": [advice]}})

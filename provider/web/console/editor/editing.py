@@ -122,6 +122,12 @@ class Editing:
         ]
         return CheckedContent((*checked.errors, *missing, *checked.warnings), checked.loaded)
 
+    def describe(self, path: Path, node: Any) -> str:
+        """Say what an entry gives candidates; empty for most."""
+        if len(path) < 2 or not isinstance(node, dict):
+            return ""
+        return KINDS[self.product.kind].describe_entry(str(path[-2]), node)
+
     def entry(self, path: Path) -> "Entry":
         """Return the part of the draft with a page of its own. Raises NotFound."""
         return Entry.find(self.schema, self.content, path)

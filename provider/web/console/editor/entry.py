@@ -94,7 +94,13 @@ def preview(product_id: str, path: str) -> Response:
         problems = render_template(
             "console/editor/_entry_problems.html", **_problem_context(editing, entry)
         )
-        return make_response(jsonify(preview=render_preview(editing, entry), problems=problems))
+        return make_response(
+            jsonify(
+                preview=render_preview(editing, entry),
+                problems=problems,
+                note=editing.describe(entry.path, entry.node),
+            )
+        )
 
 
 def _save(session: Session, product_id: str, path: Path, uploads: Uploads) -> tuple[Editing, Path]:
@@ -233,5 +239,6 @@ def _render(
         changes=changes,
         is_saved="saved" in request.args and not conflict,
         preview=render_preview(editing, entry),
+        note=editing.describe(entry.path, entry.node),
     )
     return make_response(page, 409 if conflict else 400 if upload_problems else 200)

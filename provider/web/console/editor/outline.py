@@ -43,6 +43,7 @@ class OutlineEntry:
     title: str
     kind: str
     lists: list["OutlineList"]
+    note: str = ""  # what the entry gives candidates
 
     @property
     def path_text(self) -> str:
@@ -80,7 +81,7 @@ def show(product_id: str) -> str:
             "console/editor/outline.html",
             editing=editing,
             product=editing.product,
-            lists=list(_outline(editing.schema, editing.content, ())),
+            lists=list(_outline(editing, editing.schema, editing.content, ())),
             errors=place_problems(editing, checked.errors[:MAX_LISTED_PROBLEMS]),
             error_count=len(checked.errors),
             warnings=place_problems(editing, checked.warnings[:MAX_LISTED_PROBLEMS]),
@@ -219,7 +220,7 @@ def discard(product_id: str) -> Response:
     return redirect(url_for("console.products.detail", product_id=product_id))
 
 
-def _outline(schema: Schema, node: Any, path: Path) -> Iterator[OutlineList]:
+def _outline(editing: Editing, schema: Schema, node: Any, path: Path) -> Iterator[OutlineList]:
     for name, field in page_lists(schema, is_root=not path):
         value = node.get(name) if isinstance(node, dict) else None
         entries = value if isinstance(value, list) else []
@@ -228,7 +229,7 @@ def _outline(schema: Schema, node: Any, path: Path) -> Iterator[OutlineList]:
             texts.list_label(name),
             texts.entry_noun(name),
             [
-                _outline_entry(field, entry, (*path, name, index))
+                _outline_entry(editing, field, entry, (*path, name, index))
                 for index, entry in enumerate(entries)
             ],
             _kinds(field),
@@ -236,14 +237,15 @@ def _outline(schema: Schema, node: Any, path: Path) -> Iterator[OutlineList]:
         )
 
 
-def _outline_entry(field: ListOf, entry: Any, path: Path) -> OutlineEntry:
+def _outline_entry(editing: Editing, field: ListOf, entry: Any, path: Path) -> OutlineEntry:
     schema = inner_schema(field.inner, entry)
     kind = entry.get("kind") if isinstance(entry, dict) else None
     return OutlineEntry(
         path,
         texts.entry_title(entry),
         texts.item_text(kind) if isinstance(kind, str) else "",
-        list(_outline(schema, entry, path)) if schema else [],
+        list(_outline(editing, schema, entry, path)) if schema else [],
+        editing.describe(path, entry),
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -14,6 +15,7 @@ from provider.core.products import Product
 from provider.core.products.draft import find_draft, node_digest, working_content
 from provider.services import Services
 from tests import factories
+from tests.factories import ManualClock
 from tests.web.console_client import ConsoleClient
 
 LIST = "/console/products/"
@@ -323,6 +325,51 @@ def test_trial_shows_the_pages_and_stores_nothing(console: ConsoleClient, test_i
     assert "This test cannot be tried yet" in console.get_text(f"{base}/1", 400)
 
 
+def test_trial_runs_the_time_limits_of_a_candidate(
+    services: Services, clock: ManualClock, console: ConsoleClient
+) -> None:
+    item = {"kind": "true_false", "answer": True}
+    items = [item | {"key": key, "prompt": f"Question {key}?"} for key in ("a", "b", "c", "d", "e")]
+    items[1]["time_limit_seconds"] = 30
+    sections = [
+        {"key": "warm-up", "title": "Warm up", "practice": True, "items": items[:1]},
+        {"key": "one", "title": "One", "navigation": "forward", "items": items[1:3]},
+        {"key": "two", "title": "Two", "time_limit": 2, "items": items[3:4]},
+        {"key": "three", "title": "Three", "items": items[4:]},
+    ]
+    product_id = factories.create_test(services, sections=sections, time_limit=5)
+    base = f"{LIST}{product_id}/try"
+    assert "5 minutes" in console.get_text(base)
+    # No time runs in a section for practice.
+    assert "No time limit" in console.get_text(f"{base}/1")
+    clock.advance(timedelta(minutes=10))
+    assert "No time limit" in console.get_text(f"{base}/1")
+
+    assert 'data-seconds-left="30.0"' in console.get_text(f"{base}/2")
+    time = f"{base}/time?question=2"
+    clock.advance(timedelta(seconds=20))
+    assert (console.client.get(time).json or {})["seconds_left"] == 10
+    assert 'data-seconds-left="10.0"' in console.get_text(f"{base}/2")
+    clock.advance(timedelta(seconds=10))
+    assert console.client.get(time).status_code == 409
+    late = console.submit(f"{base}/2", page=LIST, answer="true", go="next")
+    assert late.location.endswith("/try/3")
+    page = console.get_text(late.location)
+    assert "the time for this part is over" in page
+    assert "gets 1 of 1 points" not in page
+    assert 'data-seconds-left="270.0"' in page  # of the whole test
+
+    console.get_text(f"{base}/4")
+    clock.advance(timedelta(minutes=2))
+    assert console.client.get(f"{base}/4").location.endswith("/try/5")
+    clock.advance(timedelta(minutes=2, seconds=30))
+    assert console.client.get(f"{base}/5").location.endswith("/try/end")
+    assert "answers are submitted now" in console.get_text(f"{base}/end")
+    # The first page begins a new trial.
+    console.get_text(base)
+    assert 'data-seconds-left="300.0"' in console.get_text(f"{base}/3")
+
+
 def test_every_entry_of_every_kind_has_a_page_with_a_preview(
     services: Services, console: ConsoleClient
 ) -> None:
@@ -340,3 +387,31 @@ def test_every_entry_of_every_kind_has_a_page_with_a_preview(
         assert text in preview[1]
     for path in ("sections", "sections.0.items.0.options.0", "grades", "x.0", "sections.5"):
         console.get_text(entry_page(factories.create_test(services, "T", "t"), path), 404)
+
+
+def test_editor_says_what_a_draw_gives(services: Services, console: ConsoleClient) -> None:
+    item = {"kind": "true_false", "answer": True, "prompt": "So?"}
+    items = [item | {"key": f"q{number}", "tags": ["hard"]} for number in range(4)]
+    items += [item | {"key": "easy"}]
+    items[0]["points"] = 2
+    draw = {"count": 3, "tags": ["hard"]}
+    sections = [{"key": "bank", "title": "Bank", "draw": draw, "items": items}]
+    product_id = factories.create_test(services, sections=sections)
+    sentence = (
+        "Each candidate gets 3 of 4 questions with the tags hard. "
+        "A question is seen by 75% of the candidates. "
+        "Their points differ, so that candidates can reach different points. "
+        "1 question is never drawn, for want of the tags."
+    )
+    section = entry_page(product_id, "sections.0")
+    for page in (f"{LIST}{product_id}/edit", section):
+        assert sentence in console.get_text(page)
+    # A question that is incomplete does not hide that the bank is too small.
+    save_entry(console, product_id, ITEM, prompt="")
+    save_entry(console, product_id, "sections.0", **{"draw.count": "5"})
+    page = console.get_text(f"{LIST}{product_id}/edit")
+    assert "should be at most 4: the section has 4 items with the tags hard" in page
+    assert "2 things have to be corrected" in page
+    preview = console.client.get(f"{LIST}{product_id}/edit/preview/sections.0").json
+    assert preview
+    assert preview["note"] == "The draw needs 5 questions with the tags hard, and there are 4."
