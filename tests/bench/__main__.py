@@ -24,6 +24,7 @@ from tests.bench.growth import measure_growth
 from tests.bench.instance import BenchmarkInstance
 from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
+from tests.bench.pages import measure_pages
 from tests.bench.rates import RateRace, comparison_figures
 from tests.bench.rounds import measure_rounds
 from tests.bench.scoring import measure_scoring
@@ -45,7 +46,7 @@ class Plan:
     seconds: float = 1.5  # of a round
     callbacks: int = 200
     reports: int = 50
-    candidates: int = 50  # who answer at the same time
+    candidates: int = 500  # who answer at the same time, each at a test of her own
     answering_seconds: float = 15.0
     order_counts: tuple[int, int] = (10_000, 1_000_000)
     calls_per_endpoint: int = 150  # on the small and the large instance
@@ -58,6 +59,7 @@ class Plan:
     quiet_intervals: int = 100  # in which an ATS has nothing new
     written_results: int = 1_000  # through an ATS's API
     scored_attempts: int = 10_000
+    page_rounds: int = 30
     with_rivals: bool = True
 
 
@@ -83,6 +85,7 @@ SMOKE_PLAN = Plan(
     quiet_intervals=3,
     written_results=20,
     scored_attempts=50,
+    page_rounds=2,
     with_rivals=False,
 )
 DATABASES = ("SQLite", "PostgreSQL")
@@ -159,6 +162,10 @@ def _measure_waits(pool: InstancePool) -> Iterator[Figure]:
         yield measure_answer(instance, loader, plan.candidates, plan.answering_seconds)
 
 
+def _measure_pages(pool: InstancePool) -> Iterator[Figure]:
+    yield from measure_pages(pool.instance("pages"), pool.plan.page_rounds)
+
+
 def _measure_scoring(pool: InstancePool) -> Iterator[Figure]:
     yield from measure_scoring(pool.plan.scored_attempts)
 
@@ -217,6 +224,7 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "rounds": _measure_rounds,
     "rates": _measure_rates,
     "waits": _measure_waits,
+    "pages": _measure_pages,
     "scoring": _measure_scoring,
     "million": _measure_large_instance,
     "growth": _measure_growth,

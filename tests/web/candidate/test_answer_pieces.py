@@ -384,4 +384,4 @@ def test_page_without_scripts_states_the_smaller_limit(
 ) -> None:
     page = client.get(f"{sender.root}/items/1").text
     assert "at most 10 MB" in page
-    assert "Without JavaScript the file can have at most 2 MB." in page
+    assert "In this browser the file can have at most 2 MB." in page
