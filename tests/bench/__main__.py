@@ -22,6 +22,7 @@ from tests.bench.cluster import Cluster
 from tests.bench.delivery import measure_delivery
 from tests.bench.growth import measure_growth
 from tests.bench.instance import BenchmarkInstance
+from tests.bench.interviews import measure_interviews
 from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
 from tests.bench.pages import measure_pages
@@ -60,6 +61,10 @@ class Plan:
     written_results: int = 1_000  # through an ATS's API
     scored_attempts: int = 10_000
     page_rounds: int = 30
+    recording_candidates: int = 50  # at the same time
+    recording_seconds: float = 30.0
+    upload_bytes: int = 500_000_000
+    first_frames: int = 50
     with_rivals: bool = True
 
 
@@ -86,6 +91,10 @@ SMOKE_PLAN = Plan(
     written_results=20,
     scored_attempts=50,
     page_rounds=2,
+    recording_candidates=5,
+    recording_seconds=2.0,
+    upload_bytes=8_000_000,
+    first_frames=2,
     with_rivals=False,
 )
 DATABASES = ("SQLite", "PostgreSQL")
@@ -166,6 +175,17 @@ def _measure_pages(pool: InstancePool) -> Iterator[Figure]:
     yield from measure_pages(pool.instance("pages"), pool.plan.page_rounds)
 
 
+def _measure_interviews(pool: InstancePool) -> Iterator[Figure]:
+    plan = pool.plan
+    yield from measure_interviews(
+        pool.instance("interviews"),
+        plan.recording_candidates,
+        plan.recording_seconds,
+        plan.upload_bytes,
+        plan.first_frames,
+    )
+
+
 def _measure_scoring(pool: InstancePool) -> Iterator[Figure]:
     yield from measure_scoring(pool.plan.scored_attempts)
 
@@ -225,6 +245,7 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "rates": _measure_rates,
     "waits": _measure_waits,
     "pages": _measure_pages,
+    "interviews": _measure_interviews,
     "scoring": _measure_scoring,
     "million": _measure_large_instance,
     "growth": _measure_growth,

@@ -61,7 +61,7 @@ def test_takes_survive_kills_of_the_server(instance: Instance, tmp_path: Path) -
             thread.start()
         for _ in range(KILLS):
             goal = senders[0].state(uploads[0])["offset"] + rng.randint(*KILL_AFTER_BYTES)
-            senders[0].wait_for(uploads[0], partial(is_beyond, goal=goal, size=len(data)))
+            senders[0].wait_for(uploads[0], partial(is_beyond, goal, len(data)))
             server.kill()
             server = instance.start_server().wait_until_ready()
         for thread in threads:
@@ -76,7 +76,7 @@ def test_takes_survive_kills_of_the_server(instance: Instance, tmp_path: Path) -
             assert_plays_whole(services, order, data, tmp_path)
 
 
-def is_beyond(state: dict[str, Any], goal: int, size: int) -> bool:
+def is_beyond(goal: int, size: int, state: dict[str, Any]) -> bool:
     return bool(state["offset"] >= min(goal, size))
 
 
