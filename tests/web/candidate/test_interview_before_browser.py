@@ -1,5 +1,6 @@
 """Before an interview in a browser: the device check, its problems, another tab, the phone."""
 
+import json
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ QUESTIONS = [
     {"key": "why", "text": "Why us?", "think_seconds": 29, "answer_seconds": 90, "takes": 3}
 ]
 SLOW_UPLOAD_BYTES_PER_SECOND = 24_000
+CURRENT_MICROPHONE_SCRIPT = (
+    "document.querySelector('[data-preview]').srcObject?.getAudioTracks()[0]?.label"
+)
 # Notes the options of the last recorder.
 NOTE_OPTIONS_SCRIPT = """
 const Recorder = window.MediaRecorder;
@@ -102,15 +106,12 @@ def test_chosen_microphone_is_used_for_the_answers(
     options = chosen.locator("option").all_inner_texts()
     assert len(options) >= 2
     chosen.select_option(options[-1])
+    page.wait_for_function(f"{CURRENT_MICROPHONE_SCRIPT} === {json.dumps(options[-1])}")
     expect(page.get_by_text("We hear you")).to_be_visible()
     press(page, "Start the interview")
     page.wait_for_url("**/questions/1")
     press(page, "Show the question")
-    label = page.locator("[data-preview]").evaluate(
-        "async video => { while (!video.srcObject) await new Promise(r => setTimeout(r, 50));"
-        " return video.srcObject.getAudioTracks()[0].label; }"
-    )
-    assert label == options[-1]
+    page.wait_for_function(f"{CURRENT_MICROPHONE_SCRIPT} === {json.dumps(options[-1])}")
 
 
 def test_slow_line_is_said_and_lowers_the_bit_rates(
