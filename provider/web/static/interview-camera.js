@@ -1,6 +1,6 @@
 // Camera, microphone and recorder: opens them, and names the problem when one does not work.
 
-import { loadValue, saveValue } from "./candidate-storage.js";
+import { chosenDevice, isOtherChosen } from "./interview-chosen-devices.js";
 import { bitRates } from "./interview-line.js";
 
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 } };
@@ -28,7 +28,6 @@ const PROBLEMS = {
   AbortError: "busy",
   OverconstrainedError: "unsuitable",
 };
-const DEVICE_KEYS = { videoinput: "interview-camera", audioinput: "interview-microphone" };
 
 /** Enable the buttons; they are disabled until the script that handles them has loaded. */
 export function enableButtons(root) {
@@ -53,8 +52,16 @@ export async function openCamera({ soundOnly = false, onNoAnswer = () => {} } = 
 }
 
 async function requestStream(soundOnly) {
-  const video = !soundOnly && { ...PICTURE, ...chosenDevice("videoinput", { facingMode: "user" }) };
-  const audio = chosenDevice("audioinput", true);
+  const stream = await requestChosen(soundOnly);
+  if (!(await isOtherChosen(stream))) return stream;
+  closeCamera(stream);
+  return requestChosen(soundOnly);
+}
+
+async function requestChosen(soundOnly) {
+  const camera = (await chosenDevice("videoinput")) || { facingMode: "user" };
+  const audio = (await chosenDevice("audioinput")) || true;
+  const video = !soundOnly && { ...PICTURE, ...camera };
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio });
   } catch (error) {
@@ -62,16 +69,6 @@ async function requestStream(soundOnly) {
     if (error.name !== "OverconstrainedError") throw error;
     return navigator.mediaDevices.getUserMedia({ video: !soundOnly, audio: true });
   }
-}
-
-function chosenDevice(kind, otherwise) {
-  const id = loadValue(DEVICE_KEYS[kind]);
-  return id ? { deviceId: { ideal: id } } : otherwise;
-}
-
-/** Remember the device that the candidate chose; `kind` is `videoinput` or `audioinput`. */
-export function chooseDevice(kind, id) {
-  saveValue(DEVICE_KEYS[kind], id);
 }
 
 /** Return a recorder with the best type of this browser; its `mimeType` is the type it uses. */

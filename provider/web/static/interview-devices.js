@@ -1,7 +1,7 @@
 // Lets the candidate choose a camera and a microphone, where there is more than one.
 
 import { TEXTS } from "./candidate-texts.js";
-import { chooseDevice } from "./interview-camera.js";
+import { chooseDevice } from "./interview-chosen-devices.js";
 
 /** Fill the lists of `root` with the devices, the ones of `stream` chosen; `onChoose` opens another. */
 export async function offerDevices(root, stream, onChoose) {
@@ -19,7 +19,7 @@ export async function offerDevices(root, stream, onChoose) {
     list.replaceChildren(...options);
     list.closest(".field").hidden = options.length < 2;
     list.onchange = () => {
-      chooseDevice(kind, list.value);
+      chooseDevice(kind, list.selectedOptions[0]);
       onChoose();
     };
   }

@@ -25,6 +25,9 @@ QUESTIONS = [
     {"key": "why", "text": "Why us?", "think_seconds": 29, "answer_seconds": 90, "takes": 3}
 ]
 SLOW_UPLOAD_BYTES_PER_SECOND = 24_000
+CURRENT_MICROPHONE_SCRIPT = (
+    "document.querySelector('[data-preview]').srcObject?.getAudioTracks()[0]?.label"
+)
 # Notes the options of the last recorder.
 NOTE_OPTIONS_SCRIPT = """
 const Recorder = window.MediaRecorder;
@@ -69,6 +72,15 @@ def open_check(page: Page, live_server: LiveServer, public_id: str) -> None:
     follow(page, "Try camera and microphone")
 
 
+def wait_for_microphone(page: Page, label: str) -> None:
+    """Wait until the page has opened a microphone; its CSP forbids `wait_for_function`."""
+    for _ in range(100):
+        if page.evaluate(CURRENT_MICROPHONE_SCRIPT) == label:
+            return
+        page.wait_for_timeout(100)  # milliseconds; the page's scripts run meanwhile
+    raise AssertionError(f"another microphone than {label}")
+
+
 def test_check_replays_a_trial_and_measures_the_line(
     live_server: LiveServer, page: Page, invited: str
 ) -> None:
@@ -102,15 +114,12 @@ def test_chosen_microphone_is_used_for_the_answers(
     options = chosen.locator("option").all_inner_texts()
     assert len(options) >= 2
     chosen.select_option(options[-1])
+    wait_for_microphone(page, options[-1])
     expect(page.get_by_text("We hear you")).to_be_visible()
     press(page, "Start the interview")
     page.wait_for_url("**/questions/1")
     press(page, "Show the question")
-    label = page.locator("[data-preview]").evaluate(
-        "async video => { while (!video.srcObject) await new Promise(r => setTimeout(r, 50));"
-        " return video.srcObject.getAudioTracks()[0].label; }"
-    )
-    assert label == options[-1]
+    wait_for_microphone(page, options[-1])
 
 
 def test_slow_line_is_said_and_lowers_the_bit_rates(

@@ -402,8 +402,8 @@ def test_quota_is_twice_all_takes_at_the_agreed_rate() -> None:
         Question("why", "Why?", answer_seconds=90, takes=2),
         Question("when", "When?", answer_seconds=30),
     )
-    script = Path(provider.__file__).parent / "web" / "static" / "interview-camera.js"
-    rates = re.findall(r"BitsPerSecond: ([\d_]+)", script.read_text("utf-8"))
+    script = Path(provider.__file__).parent / "web" / "static" / "interview-line.js"
+    rates = re.findall(r"const (?:MAX_PICTURE|SOUND)_BITS = ([\d_]+)", script.read_text("utf-8"))
     assert sum(map(int, rates)) == AGREED_BYTES_PER_SECOND * 8
     assert quota_bytes(questions) == 2 * 210 * 108_000
 
