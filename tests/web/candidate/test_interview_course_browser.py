@@ -45,6 +45,7 @@ CONTENT: dict[str, Any] = {
     "time_limit": 60,
 }
 FILES = {"anna.webm": webm(), "shop.png": make_png()}
+IS_PLAYABLE_SCRIPT = "video => video.videoWidth > 0 && video.readyState > 1"
 PDF = b"%PDF-1.7 certificate"
 
 
@@ -165,8 +166,7 @@ def test_practice_answer_never_leaves_the_browser(
         expect(page.locator("[data-time]")).to_have_text(re.compile("0:1[0-8]"))
         page.get_by_role("button", name="Stop", exact=True).click()
         expect(page.get_by_role("heading", name="Your practice answer")).to_be_focused()
-        replay = page.locator("[data-replay]")
-        wait_for(lambda: replay.evaluate("video => video.videoWidth > 0 && video.readyState > 1"))
+        wait_for(lambda: page.locator("[data-replay]").evaluate(IS_PLAYABLE_SCRIPT))
     checker = NarrowChecker(page)
     checker.check("practice with an answer")
     assert checker.checker.problems == []
