@@ -196,3 +196,29 @@ def test_author_sends_a_large_video_in_the_browser(author: Page, live_server: Li
 def _void_element(size: int) -> bytes:
     """Return an EBML element without a meaning, which readers skip."""
     return b"\xec" + (0x0100000000000000 | (size - 9)).to_bytes(8, "big") + b"\0" * (size - 9)
+
+
+def test_pages_of_a_published_template_with_files_are_shown(
+    services: Services, console: ConsoleClient
+) -> None:
+    media = {"media": {"video": "anna.webm", "transcript": "Hello"}}
+    content = {
+        "questions": [{"key": "why", "text": "Why?"} | media],
+        "introduction": {"text": "Welcome"} | media,
+        "practice": {"text": "Your name?", "media": {"picture": "shop.png", "alt": "The shop"}},
+    }
+    files = {"anna.webm": VIDEO, "shop.png": make_png()}
+    template_id = factories.create_product(
+        services, "interview", content, "talk", "Talk", files=files
+    )
+    for page in (
+        f"{LIST}{template_id}/edit",
+        entry_page(template_id, ROOT),
+        f"{LIST}{template_id}",
+    ):
+        assert "Talk" in console.get_text(page)
+    page = console.get_text(entry_page(template_id, QUESTION))
+    assert f'src="{LIST}{template_id}/edit/files/anna.webm"' in page
+    assert f'src="{LIST}{template_id}/edit/files/anna.webm"' in unescape(
+        page.partition("srcdoc=")[2]
+    )
