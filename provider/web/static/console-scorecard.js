@@ -49,6 +49,7 @@ function startAutosave(form) {
       show("Saved");
       const mark = document.querySelector(`[data-state-of="${form.dataset.scorecard}"]`);
       if (mark && new FormData(form).get("value")) mark.textContent = "rated";
+      showNextStep();
     }
   }
 
@@ -62,6 +63,15 @@ function startAutosave(form) {
   addEventListener("beforeunload", (event) => {
     if (read() !== saved) event.preventDefault();
   });
+}
+
+// The page was rendered before the last answer was rated.
+function showNextStep() {
+  const forms = [...document.querySelectorAll("[data-scorecard^=question]")];
+  const next = document.querySelector("[data-all-rated]");
+  if (!next || forms.some((form) => !new FormData(form).get("value"))) return;
+  next.hidden = false;
+  document.querySelector("[data-unrated]").hidden = true;
 }
 
 async function post(form) {

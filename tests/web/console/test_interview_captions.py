@@ -72,7 +72,7 @@ def test_uploaded_file_replaces_the_text(console: ConsoleClient, answer: tuple[s
     [
         ({"text": "Hello"}, "first line is WEBVTT"),
         ({"text": VTT.replace("01.500", "00.100")}, "should end after it starts"),
-        ({"language": "English please"}, "language as a tag"),
+        ({"language": "English please"}, "language should be a tag"),
         ({"file": (io.BytesIO(b"\xff\xfe\x00"), "x.vtt")}, "UTF-8"),
     ],
 )

@@ -15,7 +15,7 @@ from provider.core.kinds import grading
 from provider.core.kinds.interview.content import InterviewContent, Scale
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
 from provider.core.orders import Result
-from provider.texts import LazyText, gettext, lazy_gettext
+from provider.texts import LazyText, lazy_gettext, ngettext
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,10 @@ class Ratings:
         """The lowest and the highest rating as text; empty for one reviewer."""
         if len(self.values) == 1:
             return ""
-        return gettext(
-            "%(count)d reviewers, from %(lowest)d to %(highest)d",
-            count=len(self.values),
+        return ngettext(
+            "%(num)d reviewer, from %(lowest)d to %(highest)d",
+            "%(num)d reviewers, from %(lowest)d to %(highest)d",
+            len(self.values),
             lowest=min(self.values),
             highest=max(self.values),
         )
