@@ -95,6 +95,7 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
         "Answer.typed in personal_columns or other_columns",
         "Answer.value in personal_columns or other_columns",
         "AnswerFile.name in personal_columns or other_columns",
+        "AnswerUpload.name in personal_columns or other_columns",
         *(
             f"IntegritySignal.{name} in personal_columns or other_columns"
             for name in ("browser", "length", "network_digest", "number", "type")
@@ -109,6 +110,8 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
     ]
     without_report_part = replace(test, folder=tmp_path)
     assert missing_core_parts(without_report_part) == [
+        "body emails/second_look.txt",
+        "body emails/second_look.html",
         "first-sections in report.typ",
         "last-sections in report.typ",
     ]

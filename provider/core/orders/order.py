@@ -269,7 +269,7 @@ class Order(OrderState, OrderMessages, Base):
 
         The product's language is the first one. The candidate may choose another.
         """
-        return find_language(self.language, str(self.version.content.get("language") or ""))
+        return find_language(self.language, self.version.language)
 
     @property
     def is_waiting_for_candidate(self) -> bool:

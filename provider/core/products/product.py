@@ -140,6 +140,11 @@ class ProductVersion(Base):
             return self
         return next(row for row in self.product.versions if row.id == self.scored_with_id)
 
+    @property
+    def language(self) -> str:
+        """The language of the document; empty if it names none. The content is read once."""
+        return self.parsed(_read_language)
+
     def parsed(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
         """Return the parsed content. The cache key has the digest, so entries never go stale."""
         parsed = _PARSED_CONTENTS.get((parse, self.digest))
@@ -148,6 +153,10 @@ class ProductVersion(Base):
                 _PARSED_CONTENTS.clear()
             parsed = _PARSED_CONTENTS[parse, self.digest] = parse(self.content)
         return cast(Content, parsed)
+
+
+def _read_language(content: dict[str, Any]) -> str:
+    return str(content.get("language") or "")
 
 
 _PARSED_CONTENTS: dict[tuple[Callable[..., Any], str], Any] = {}

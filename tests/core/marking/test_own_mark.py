@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from email import message_from_bytes, policy
 
 import pytest
 
+from provider.core.emails import render_email
 from provider.core.kinds.assessment import Assessment
 from provider.core.marking import MarkForm, correct_mark, find_second_look, find_task
 from provider.core.marking.second_look import answer, list_settled_tasks
@@ -157,6 +159,23 @@ def test_task_whose_answer_was_not_kept_says_so(services: Services, clock: Manua
     assert answer_of(services, task_id) == ("", True)
 
 
+def email_text(services: Services, order_id: str) -> str:
+    with services.db.reading() as session:
+        order = Assessment.find(session, order_id)
+        email = render_email(
+            "second_look",
+            order,
+            url="http://provider.test/c/x",
+            sender="tests@provider.test",
+            message_id="x",
+            now=services.now(),
+            kind_context=order.kind_context(services.secret_box),
+        )
+    body = message_from_bytes(email, policy=policy.default).get_body(("plain",))
+    assert body
+    return " ".join(body.get_content().split())
+
+
 def answer_of(services: Services, task_id: str) -> tuple[str, bool]:
     with services.db.reading() as session:
         task = find_task(session, task_id)
@@ -176,6 +195,10 @@ def test_second_look_that_changed_a_mark_is_what_can_be_corrected(services: Serv
         [marked] = list_settled_tasks(session, order)
         task_id = marked.public_id
     assert topics(services, EMAIL)[-1] == "second_look"
+    text = email_text(services, order_id)
+    assert "You asked Groove Tech to look at your result again." in text
+    assert "Your result has changed, and Groove Tech gets the new one." in text
+    assert "http://provider.test/c/x" in text
     with pytest.raises(Conflict, match="You have no mark"):
         correct(services, task_id, ANA, 9, "I read it again")
     assert correct(services, task_id, BEN, 9, "I read it again") == ("marked", "9")

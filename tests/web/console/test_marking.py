@@ -19,6 +19,7 @@ from tests.marking_factories import (
     ANA,
     BEN,
     LETTER,
+    PLAN,
     ask_second_look,
     mark,
     submit_texts,
@@ -203,6 +204,31 @@ def test_answer_is_marked_by_keyboard_at_320_pixels(live_server: LiveServer, pag
     page.keyboard.press("Enter")
     expect(page.get_by_text("The mark is saved")).to_be_visible()
     assert factories.order_status(services, order_id) == "completed"
+
+
+def test_own_mark_is_corrected_by_keyboard_at_320_pixels(
+    live_server: LiveServer, page: Page
+) -> None:
+    services = live_server.services
+    order_id = submit_texts(services, PLAN)
+    task = task_ids(services, order_id)["plan"]
+    sign_in(page, live_server, "reviewer")
+    checker = AccessibilityChecker(page)
+    mark(services, task, "sam@provider.test", {"goal": 1, "steps": 2}, "Too short")
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.goto(f"{live_server.url}{QUEUE}?whose=done")
+    checker.check_page()
+    page.get_by_role("link", name="Write a plan.").press("Enter")
+    page.locator("summary", has_text="Correct my mark").press("Enter")
+    checker.check_page()
+    page.get_by_label("Names a goal").fill("3")
+    page.get_by_label("Reason").fill("I read it again")
+    page.get_by_label("Reason").press("Enter")
+    expect(page.get_by_text("Your mark is corrected.")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{live_server.url}/console/me/")
+    checker.check_page()
+    assert checker.problems == []
 
 
 def test_candidate_asks_once_and_staff_change_the_marks(
