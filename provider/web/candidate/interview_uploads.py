@@ -22,12 +22,14 @@ from provider.core.kinds.interview.uploads import (
     FOLDER,
     Upload,
     WrongOffset,
+    count_received,
     discard,
     expires_at,
     find_upload,
     hold_open_for,
     open_upload,
     require_admitted,
+    require_receiving,
 )
 from provider.errors import Conflict, NotFound, Unavailable
 from provider.services import current_services
@@ -185,11 +187,9 @@ def _describe_piece(upload: Upload, headers: PieceHeaders, size: int) -> Piece:
 def _append(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
     """Append a piece to the upload's file. The lock makes two tabs act one after the other."""
     with current_services().media.open_growing(piece.growing_key) as file:
-        with order_for_read(public_id, Interview) as candidate_request:
-            upload = find_upload(
-                candidate_request.session, candidate_request.order, piece.upload_id
-            )
-            upload.require_offset(piece.start)
+        with current_services().db.reading() as session:
+            if (received := count_received(session, piece.upload_id)) != piece.start:
+                raise WrongOffset(received)
         if file.size < piece.start:
             _restart(public_id, piece)
             raise WrongOffset(0)
@@ -217,7 +217,7 @@ def _count_bytes(public_id: str, piece: Piece, media_key: str = "") -> ResponseR
     """Count the bytes of a stored piece, and the length of the take if it is known now."""
     with order_for_update(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, piece.upload_id)
-        admit(candidate_request, upload, piece.end)
+        require_receiving(candidate_request.order, upload, candidate_request.now)
         upload.grow(piece.start, piece.size, candidate_request.now, media_key)
         if piece.take_size is not None:
             upload.set_size(piece.take_size)
