@@ -10,7 +10,7 @@ The protocol is tus 1.0, see `tus.py`. Errors are JSON with `error`.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import jsonify, url_for
@@ -22,6 +22,7 @@ from provider.core.kinds.interview.uploads import (
     FOLDER,
     Upload,
     WrongOffset,
+    count_bytes,
     count_received,
     discard,
     expires_at,
@@ -61,7 +62,7 @@ class Piece:
     take_sha256: str | None
     growing_key: str
     key: str
-    earlier_pieces: tuple[tuple[str, int], ...]
+    earlier_pieces: tuple[tuple[str, int], ...] = ()
 
     @property
     def end(self) -> int:
@@ -145,9 +146,14 @@ def receive_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
             return _piece_response(upload, candidate_request.order)
         admit(candidate_request, upload, headers.start + len(data))
         piece = _describe_piece(upload, headers, len(data))
+        answer_headers = offset_headers(upload, candidate_request.order)
+        is_growing = current_services().media.can_grow and not _has_pieces(upload)
+        if not is_growing:
+            pieces = tuple((earlier.media_key, earlier.size) for earlier in upload.pieces)
+            piece = replace(piece, earlier_pieces=pieces)
     # No transaction is open while the body is stored.
-    if current_services().media.can_grow and not piece.earlier_pieces:
-        return _append(public_id, piece, data)
+    if is_growing:
+        return _append(public_id, piece, data, answer_headers)
     if piece.is_last:
         return _join(public_id, piece, data)
     return _store_piece(public_id, piece, data)
@@ -180,11 +186,19 @@ def _describe_piece(upload: Upload, headers: PieceHeaders, size: int) -> Piece:
         take_sha256=headers.take_sha256 or upload.sha256,
         growing_key=upload.growing_key,
         key=upload.next_piece_key(),
-        earlier_pieces=tuple((earlier.media_key, earlier.size) for earlier in upload.pieces),
     )
 
 
-def _append(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
+def _has_pieces(upload: Upload) -> bool:
+    """Whether an earlier release has stored the first bytes of a take as pieces."""
+    return bool(upload.received and not current_services().media.exists(upload.growing_key)) and (
+        bool(upload.pieces)
+    )
+
+
+def _append(
+    public_id: str, piece: Piece, data: bytes, answer_headers: dict[str, str]
+) -> ResponseReturnValue:
     """Append a piece to the upload's file. The lock makes two tabs act one after the other."""
     with current_services().media.open_growing(piece.growing_key) as file:
         with current_services().db.reading() as session:
@@ -196,7 +210,18 @@ def _append(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
         file.write(piece.start, data)
         if piece.is_last:
             return _save_file(public_id, piece, file)
-        return _count_bytes(public_id, piece)
+        with current_services().db.writing() as session:
+            is_counted = count_bytes(
+                session,
+                piece.upload_id,
+                piece.start,
+                piece.end,
+                piece.take_size,
+                current_services().now(),
+            )
+        if is_counted:
+            return "", 204, answer_headers | {"Upload-Offset": str(piece.end)}
+        return _count_bytes(public_id, piece)  # says what has changed meanwhile
 
 
 def _store_piece(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
