@@ -253,6 +253,7 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "postgres": _measure_postgres,
     "workers": _measure_workers,
 }
+PARTS_WITHOUT_RIVALS = ("interviews", "rounds", "scoring")
 
 
 def _small_and_large(
@@ -279,7 +280,8 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     plan = SMOKE_PLAN if args.smoke else QUICK_PLAN if args.quick else FULL_PLAN
     parts = [args.only] if args.only else list(PARTS)
-    if plan.with_rivals and not servers.BENCH_PYTHON.exists():
+    has_rivals = plan.with_rivals and args.only not in PARTS_WITHOUT_RIVALS
+    if has_rivals and not servers.BENCH_PYTHON.exists():
         raise SystemExit(".venv-bench is missing: run `make bench`")
     if plan.with_rivals and "delivery" in parts and (missing := contenders.missing_requirement()):
         raise SystemExit(missing)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.endurance.backups import backups
 from tests.endurance.crash import crash
+from tests.endurance.damaged_recordings import read_damaged_recordings
 from tests.endurance.duplicate_orders import duplicate_orders
 from tests.endurance.durable import durable
 from tests.endurance.faults import faults
@@ -31,6 +32,7 @@ from tests.endurance.stalled_worker import stalled_worker
 
 SCENARIOS: dict[str, Scenario] = {
     "kill": kill,
+    "damaged-recordings": read_damaged_recordings,
     "durable": durable,
     "crash": crash,
     "restart": restart,

@@ -10,7 +10,7 @@ The protocol is tus 1.0, see `tus.py`. Errors are JSON with `error`.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import jsonify, url_for
@@ -22,12 +22,15 @@ from provider.core.kinds.interview.uploads import (
     FOLDER,
     Upload,
     WrongOffset,
+    count_bytes,
+    count_received,
     discard,
     expires_at,
     find_upload,
     hold_open_for,
     open_upload,
     require_admitted,
+    require_receiving,
 )
 from provider.errors import Conflict, NotFound, Unavailable
 from provider.services import current_services
@@ -59,7 +62,7 @@ class Piece:
     take_sha256: str | None
     growing_key: str
     key: str
-    earlier_pieces: tuple[tuple[str, int], ...]
+    earlier_pieces: tuple[tuple[str, int], ...] = ()
 
     @property
     def end(self) -> int:
@@ -143,9 +146,14 @@ def receive_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
             return _piece_response(upload, candidate_request.order)
         admit(candidate_request, upload, headers.start + len(data))
         piece = _describe_piece(upload, headers, len(data))
+        answer_headers = offset_headers(upload, candidate_request.order)
+        is_growing = current_services().media.can_grow and not _has_pieces(upload)
+        if not is_growing:
+            pieces = tuple((earlier.media_key, earlier.size) for earlier in upload.pieces)
+            piece = replace(piece, earlier_pieces=pieces)
     # No transaction is open while the body is stored.
-    if current_services().media.can_grow and not piece.earlier_pieces:
-        return _append(public_id, piece, data)
+    if is_growing:
+        return _append(public_id, piece, data, answer_headers)
     if piece.is_last:
         return _join(public_id, piece, data)
     return _store_piece(public_id, piece, data)
@@ -178,25 +186,42 @@ def _describe_piece(upload: Upload, headers: PieceHeaders, size: int) -> Piece:
         take_sha256=headers.take_sha256 or upload.sha256,
         growing_key=upload.growing_key,
         key=upload.next_piece_key(),
-        earlier_pieces=tuple((earlier.media_key, earlier.size) for earlier in upload.pieces),
     )
 
 
-def _append(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
+def _has_pieces(upload: Upload) -> bool:
+    """Whether an earlier release has stored the first bytes of a take as pieces."""
+    return bool(upload.received and not current_services().media.exists(upload.growing_key)) and (
+        bool(upload.pieces)
+    )
+
+
+def _append(
+    public_id: str, piece: Piece, data: bytes, answer_headers: dict[str, str]
+) -> ResponseReturnValue:
     """Append a piece to the upload's file. The lock makes two tabs act one after the other."""
     with current_services().media.open_growing(piece.growing_key) as file:
-        with order_for_read(public_id, Interview) as candidate_request:
-            upload = find_upload(
-                candidate_request.session, candidate_request.order, piece.upload_id
-            )
-            upload.require_offset(piece.start)
+        with current_services().db.reading() as session:
+            if (received := count_received(session, piece.upload_id)) != piece.start:
+                raise WrongOffset(received)
         if file.size < piece.start:
             _restart(public_id, piece)
             raise WrongOffset(0)
         file.write(piece.start, data)
         if piece.is_last:
             return _save_file(public_id, piece, file)
-        return _count_bytes(public_id, piece)
+        with current_services().db.writing() as session:
+            is_counted = count_bytes(
+                session,
+                piece.upload_id,
+                piece.start,
+                piece.end,
+                piece.take_size,
+                current_services().now(),
+            )
+        if is_counted:
+            return "", 204, answer_headers | {"Upload-Offset": str(piece.end)}
+        return _count_bytes(public_id, piece)  # says what has changed meanwhile
 
 
 def _store_piece(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
@@ -217,7 +242,7 @@ def _count_bytes(public_id: str, piece: Piece, media_key: str = "") -> ResponseR
     """Count the bytes of a stored piece, and the length of the take if it is known now."""
     with order_for_update(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, piece.upload_id)
-        admit(candidate_request, upload, piece.end)
+        require_receiving(candidate_request.order, upload, candidate_request.now)
         upload.grow(piece.start, piece.size, candidate_request.now, media_key)
         if piece.take_size is not None:
             upload.set_size(piece.take_size)

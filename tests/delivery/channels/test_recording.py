@@ -233,7 +233,7 @@ def test_folders_of_killed_processes_are_deleted_at_the_start(
 
 
 def test_all_runs_of_the_reader_end_within_the_lease() -> None:
-    run_count = remux.MAX_RUNS + 1  # the reader's, and one of the encoder
+    run_count = 2 * remux.MAX_RUNS + 1  # the encoder runs once, between two readings
     assert RecordingChannel.lease.total_seconds() > run_count * remux.TIMEOUT_SECONDS
 
 

@@ -58,9 +58,11 @@ class Encoder:
             self._video.bit_rate = VIDEO_BITS_PER_SECOND
             if rotation := _find_rotation(source):
                 self._video.set_display_rotation(rotation)
-        self._audio: Any = output.add_stream(audio_name, rate=SOUND_RATE, layout="mono")
-        self._audio.bit_rate = AUDIO_BITS_PER_SECOND
-        self._resampler = av.AudioResampler(self._audio.format, "mono", SOUND_RATE)
+        audio = output.add_stream(audio_name, rate=SOUND_RATE, layout="mono")
+        assert isinstance(audio, av.AudioStream)
+        audio.bit_rate = AUDIO_BITS_PER_SECOND
+        self._audio = audio
+        self._resampler = av.AudioResampler(audio.format, "mono", SOUND_RATE)
         self._last_ms = -1
         self._sound_pts = 0
 

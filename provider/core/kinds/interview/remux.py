@@ -21,11 +21,11 @@ from provider.errors import Invalid, Unavailable
 
 READER_PATH = Path(__file__).with_name("recording_reader.py")
 ENCODER_PATH = Path(__file__).with_name("recording_encoder.py")
-TIMEOUT_SECONDS = 240  # of one run: all runs end within the lease of a recording
+TIMEOUT_SECONDS = 170  # of one run: all runs end within the lease of a recording
 SMALL_HEIGHT_PIXELS = 480
 HEAVY_BITS_PER_SECOND = 2_000_000
 MAX_ENCODED_SECONDS = 600  # a longer recording is not encoded again: it would take too long
-MAX_RUNS = 2  # a machine that is short of memory may have ended the first
+MAX_RUNS = 2  # of the reader: a machine that is short of memory may have ended the first
 
 log = structlog.get_logger()
 
@@ -58,23 +58,29 @@ def remux(
     recording cannot be decoded, has a codec or a size that is not allowed, or stops the process
     that reads it. Raises Unavailable when this machine is at fault.
     """
-    options = ["sound"] if sound_only else []
-    for _ in range(MAX_RUNS):
-        verdict = _run(READER_PATH, source, copy, poster, TIMEOUT_SECONDS, *options)
-        if verdict is not None:
-            result = _to_result(verdict)
-            break
-    else:
-        raise Invalid("The recording cannot be read: %(reason)s", reason="it stops its reader")
+    result = _read(source, copy, poster, sound_only)
     short_side = min(result.width, result.height)
     if result.damaged:
+        mended = copy.with_name("mended")
         if not _encode_again(copy, short_side or SMALL_HEIGHT_PIXELS):
             raise Invalid("The recording cannot be read: %(reason)s", reason="it is damaged")
-    elif shrink and _is_heavy(copy, result) and _encode_again(copy, SMALL_HEIGHT_PIXELS):
+        mended_result = _read(copy, mended, poster, sound_only)
+        mended.replace(copy)
+        return replace(mended_result, damaged=result.damaged)
+    if shrink and _is_heavy(copy, result) and _encode_again(copy, SMALL_HEIGHT_PIXELS):
         factor = min(1.0, SMALL_HEIGHT_PIXELS / short_side)
         width, height = (round(side * factor) for side in (result.width, result.height))
         return replace(result, width=width, height=height)
     return result
+
+
+def _read(source: Path, copy: Path, poster: Path, sound_only: bool) -> RemuxResult:
+    options = ["sound"] if sound_only else []
+    for _ in range(MAX_RUNS):
+        verdict = _run(READER_PATH, source, copy, poster, TIMEOUT_SECONDS, *options)
+        if verdict is not None:
+            return _to_result(verdict)
+    raise Invalid("The recording cannot be read: %(reason)s", reason="it stops its reader")
 
 
 def _is_heavy(copy: Path, result: RemuxResult) -> bool:

@@ -10,13 +10,27 @@ bytes of takes that were never sent to their end.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any, cast
 
-from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, func, select
+from sqlalchemy import (
+    CursorResult,
+    ForeignKey,
+    Select,
+    String,
+    UniqueConstraint,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.kinds.interview.answers import BROKEN, READY, Recording
 from provider.core.kinds.interview.models import Interview
 from provider.core.kinds.interview.questions import Question
+from provider.core.orders import Order
+from provider.core.orders.states import PENDING, STARTED
 from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base, Database
@@ -37,6 +51,7 @@ QUOTA_MESSAGE = gettext_noop("The recordings of this interview are larger than i
 BROKEN_MESSAGE = gettext_noop("This recording cannot be played. Please record this answer again")
 # The states of an upload, as the page reads them.
 RECEIVING, SAVED, CHECKED = "receiving", "saved", "checked"
+_orders = Order.__table__
 
 
 class Upload(Base):
@@ -213,7 +228,16 @@ def open_upload(
 def require_admitted(
     session: Session, interview: Interview, upload: Upload, now: datetime, size: int
 ) -> None:
-    """Raise Conflict unless this take, of at least `size` bytes, may be sent at present.
+    """Raise Conflict unless this take, of at least `size` bytes, may be sent at present."""
+    require_receiving(interview, upload, now)
+    if not interview.takes_left(interview.find_question(upload.question)):
+        raise Conflict("This answer cannot be recorded again")
+    if max(size, upload.size or 0) > bytes_left(session, interview, upload):
+        raise QuotaExceeded
+
+
+def require_receiving(interview: Interview, upload: Upload, now: datetime) -> None:
+    """Raise Conflict unless the interview receives the bytes of an announced take at present.
 
     A take that was announced in time may arrive until the interview is closed.
     """
@@ -222,10 +246,39 @@ def require_admitted(
     interview.require_in_time(upload.created_at)
     if interview.is_past_deadline(now):
         raise Conflict(interview.time_over_message)
-    if not interview.takes_left(interview.find_question(upload.question)):
-        raise Conflict("This answer cannot be recorded again")
-    if max(size, upload.size or 0) > bytes_left(session, interview, upload):
-        raise QuotaExceeded
+
+
+def count_received(session: Session, public_id: str) -> int:
+    """Return how many bytes of an upload have arrived. NotFound if it was deleted."""
+    received = session.scalar(
+        select(Upload.received).where(Upload.public_id == public_id, Upload.missing_since.is_(None))
+    )
+    if received is None:
+        raise NotFound("There is no such upload")
+    return received
+
+
+def count_bytes(
+    session: Session, public_id: str, start: int, end: int, size: int | None, now: datetime
+) -> bool:
+    """Count stored bytes in one statement, without the rows; the pieces of a take are many.
+
+    Returns False, and counts nothing, if the upload or its interview has changed meanwhile.
+    """
+    is_open = exists().where(
+        _orders.c.id == Upload.order_id,
+        _orders.c.status == PENDING,
+        _orders.c.progress == STARTED,
+    )
+    counted = session.execute(
+        update(Upload)
+        .where(Upload.public_id == public_id, Upload.received == start, is_open)
+        .where(Upload.recording_id.is_(None), Upload.missing_since.is_(None))
+        .where(or_(Upload.size.is_(None), Upload.size == size))
+        .values(received=end, received_at=now, size=size)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[Any], counted).rowcount == 1
 
 
 def hold_open_for(interview: Interview, upload: Upload, now: datetime) -> None:

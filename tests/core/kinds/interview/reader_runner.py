@@ -9,8 +9,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import av
 
 from provider.core.kinds.interview import recording_encoder, recording_reader
 
@@ -18,23 +21,29 @@ WALL_CLOCK_SECONDS = 30
 
 
 def run_reader(source: Path, folder: Path) -> dict[str, object]:
-    """Do what `remux` does with a recording; `served_damage` counts what is wrong in the copy."""
-    copy, encoded = folder / "copy", folder / "encoded"
-    row = _measure(recording_reader.main, folder, source, copy, folder / "poster.jpg")
-    verdict = row["verdict"]
-    if verdict and verdict.get("damaged"):
+    """Do what `remux` does with a recording; `plays` says whether its copy plays to the end."""
+    copy, poster = folder / "copy", folder / "poster.jpg"
+    row = _measure(recording_reader.main, folder, source, copy, poster)
+    verdict = row["verdict"] or {}
+    if verdict.get("damaged"):
+        encoded, copy = folder / "encoded", folder / "mended"
         height = min(verdict["width"], verdict["height"])
-        encoding = _measure(recording_encoder.main, folder, copy, encoded, height)
+        runs = [_measure(recording_encoder.main, folder, folder / "copy", encoded, height)]
+        if runs[0]["verdict"] is not None:
+            runs.append(_measure(recording_reader.main, folder, encoded, copy, poster))
+        row["verdict"] = runs[-1]["verdict"]
         for name in ("memory_bytes", "cpu_seconds"):
-            row[name] = max(row[name], encoding[name])
-        copy = encoded
-        if encoding["verdict"] is None:
-            row["verdict"] = verdict = {"broken": "it cannot be mended"}
-    served_damage = None
-    if verdict and "seconds" in verdict:
-        again = _measure(recording_reader.main, folder, copy, folder / "again", folder / "p.jpg")
-        served_damage = (again["verdict"] or {"broken": "stopped"}).get("damaged", "broken")
-    return {"name": source.name, "served_damage": served_damage, **row}
+            row[name] = max(run[name] for run in (row, *runs))
+    is_served = "seconds" in (row["verdict"] or {})
+    plays = is_served and _measure(partial(_play, copy), folder)["exit_code"] == 0
+    return {"name": source.name, "is_served": is_served, "plays": plays, **row}
+
+
+def _play(copy: Path) -> None:
+    """Decode a copy from start to end. An error of a decoder is an error."""
+    for kind in ("video", "audio"):
+        with av.open(copy) as container:
+            assert sum(1 for _ in container.decode(**{kind: 0}))
 
 
 def _measure(program: Callable[[], None], folder: Path, *arguments: object) -> dict[str, Any]:
@@ -51,7 +60,9 @@ def _measure(program: Callable[[], None], folder: Path, *arguments: object) -> d
         os._exit(0)
     _, status, usage = os.wait4(process, 0)
     exit_code = os.waitstatus_to_exitcode(status)
-    _, *verdicts = output.read_text().splitlines() or [""]
+    _, *verdicts = (output.read_text(errors="replace").splitlines() if output.exists() else ()) or [
+        ""
+    ]
     return {
         "exit_code": exit_code,
         "verdict": json.loads(verdicts[0]) if verdicts and exit_code == 0 else None,
