@@ -85,6 +85,9 @@ scan: .venv tools  ## Run wapiti, Lighthouse and gixy, where they can be install
 	@$(BIN)/python -m tests.scan
 
 tools:
+	@test -d .tools/node_modules/tus-js-client || ! command -v npm >/dev/null || \
+		npm install --silent --no-audit --no-fund --prefix .tools tus-js-client@4 || \
+		echo "tus-js-client cannot be installed, so its tests are skipped: is the network there?" >&2
 	@missing=; enough=; test ! -x /usr/bin/chromium || enough=yes; \
 	test -x /usr/bin/chromium-headless-shell || missing="chromium-headless-shell fonts-dejavu-core"; \
 	command -v redis-server valkey-server >/dev/null || { missing="$$missing redis-server"; enough=; }; \

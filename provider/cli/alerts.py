@@ -81,6 +81,7 @@ def _alert_record(alert: DeliveryAlert, title: str, trouble: Trouble) -> dict[st
         "state": _state(alert, trouble),
         "failed": trouble.failed_count,
         "reason": trouble.reason,
+        "missing": list(trouble.missing),
         "opened_at": alert.opened_at,
         "acknowledged_by": alert.acknowledged_by,
         "snoozed_until": alert.snoozed_until,
@@ -93,4 +94,4 @@ def _state(alert: DeliveryAlert, trouble: Trouble) -> str:
         return "acknowledged"
     if alert.snoozed_until:
         return "snoozed"
-    return "open" if trouble.failed_count or trouble.reason else "being sent again"
+    return "open" if trouble.is_present else "being sent again"

@@ -208,6 +208,13 @@ class Settings:
         parsers.parse_min_free_space,
         show=lambda size: "" if size is None else str(size),
     )
+    shrinks_recordings: bool = _setting(
+        "PROVIDER_RECORDING_SIZE",
+        "original, or 480p: the copy that people watch of a larger recording, or of one above "
+        "2 Mbit/s, has 480 lines; the original stays as it came",
+        parsers.parse_recording_size,
+        show=lambda shrinks: "480p" if shrinks else "original",
+    )
     limits_url: str | None = _setting(
         "PROVIDER_LIMITS_URL",
         "redis://host:port/number, rediss://, valkey:// or valkeys://, in which "

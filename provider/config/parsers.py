@@ -242,6 +242,13 @@ def parse_private_callbacks(text: str | None) -> bool:
     return text == "allow"
 
 
+def parse_recording_size(text: str | None) -> bool:
+    """Return True if heavy recordings become smaller; None for the default is False."""
+    if text not in (None, "original", "480p"):
+        raise Invalid("PROVIDER_RECORDING_SIZE should be “original” or “480p”")
+    return text == "480p"
+
+
 def mask_passwords(url: str | None) -> str:
     """Mask the password before the host, and secrets in the query."""
     url = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url or "")

@@ -166,6 +166,7 @@ CHANNEL_LABELS = {
     "callback": "Status updates to the ATS",
     "email": "E-mails",
     "media": "Video processing",
+    "missing-media": "Recordings of candidates",
 }
 # The destination of a channel without hosts.
 DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing"}

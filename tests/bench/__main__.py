@@ -22,6 +22,7 @@ from tests.bench.cluster import Cluster
 from tests.bench.delivery import measure_delivery
 from tests.bench.growth import measure_growth
 from tests.bench.instance import BenchmarkInstance
+from tests.bench.interviews import measure_interviews
 from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
 from tests.bench.rates import RateRace, comparison_figures
@@ -58,6 +59,9 @@ class Plan:
     quiet_intervals: int = 100  # in which an ATS has nothing new
     written_results: int = 1_000  # through an ATS's API
     scored_attempts: int = 10_000
+    recording_seconds: float = 30.0
+    upload_bytes: int = 500_000_000
+    first_frames: int = 50
     with_rivals: bool = True
 
 
@@ -83,6 +87,9 @@ SMOKE_PLAN = Plan(
     quiet_intervals=3,
     written_results=20,
     scored_attempts=50,
+    recording_seconds=2.0,
+    upload_bytes=8_000_000,
+    first_frames=2,
     with_rivals=False,
 )
 DATABASES = ("SQLite", "PostgreSQL")
@@ -159,6 +166,17 @@ def _measure_waits(pool: InstancePool) -> Iterator[Figure]:
         yield measure_answer(instance, loader, plan.candidates, plan.answering_seconds)
 
 
+def _measure_interviews(pool: InstancePool) -> Iterator[Figure]:
+    plan = pool.plan
+    yield from measure_interviews(
+        pool.instance("interviews"),
+        plan.candidates,
+        plan.recording_seconds,
+        plan.upload_bytes,
+        plan.first_frames,
+    )
+
+
 def _measure_scoring(pool: InstancePool) -> Iterator[Figure]:
     yield from measure_scoring(pool.plan.scored_attempts)
 
@@ -217,6 +235,7 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "rounds": _measure_rounds,
     "rates": _measure_rates,
     "waits": _measure_waits,
+    "interviews": _measure_interviews,
     "scoring": _measure_scoring,
     "million": _measure_large_instance,
     "growth": _measure_growth,
@@ -224,6 +243,7 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "postgres": _measure_postgres,
     "workers": _measure_workers,
 }
+PARTS_WITHOUT_RIVALS = ("interviews", "rounds", "scoring")
 
 
 def _small_and_large(
@@ -250,7 +270,8 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     plan = SMOKE_PLAN if args.smoke else QUICK_PLAN if args.quick else FULL_PLAN
     parts = [args.only] if args.only else list(PARTS)
-    if plan.with_rivals and not servers.BENCH_PYTHON.exists():
+    has_rivals = plan.with_rivals and args.only not in PARTS_WITHOUT_RIVALS
+    if has_rivals and not servers.BENCH_PYTHON.exists():
         raise SystemExit(".venv-bench is missing: run `make bench`")
     if plan.with_rivals and "delivery" in parts and (missing := contenders.missing_requirement()):
         raise SystemExit(missing)

@@ -17,9 +17,9 @@ from tests.bench.servers import (
     BENCH_PYTHON,
     ROOT,
     ServerProcess,
-    _free_port,
     _process_cpu_seconds,
     _process_tree,
+    free_port,
 )
 
 REDIS_PROGRAM = "redis-server"
@@ -130,7 +130,7 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        port = _free_port()
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         command = [REDIS_PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
         self.server = ServerProcess(command, port, {})
@@ -227,7 +227,7 @@ class DramatiqContender(TaskQueueContender):
 
 def start_receiver(delay_seconds: float = 0.0) -> ServerProcess:
     """Start the receiver that all contenders share; it answers after `delay_seconds`."""
-    port = _free_port()
+    port = free_port()
     return ServerProcess(
         [sys.executable, "-m", "tests.bench.receiver", str(port), str(delay_seconds)], port, {}
     )

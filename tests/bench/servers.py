@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -40,22 +41,33 @@ class ServerProcess:
         """Return the CPU seconds of its processes, user and system."""
         return sum(map(_process_cpu_seconds, _process_tree(self._process.pid)))
 
+    def memory_bytes(self) -> list[int]:
+        """Return the resident memory of each of its processes."""
+        return [_process_memory_bytes(pid) for pid in _process_tree(self._process.pid)]
+
     def _wait_until_ready(self) -> None:
-        deadline = monotonic() + 30
-        while self._process.poll() is None and monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except OSError:
-                sleep(0.02)
-            else:
-                return
+        if wait_for_port(self.port, lambda: self._process.poll() is None):
+            return
         self._log_file.seek(0)
         raise RuntimeError(f"{self._process.args!r} does not answer: {self._log_file.read()!r}")
 
 
+def wait_for_port(port: int, is_running: Callable[[], bool]) -> bool:
+    """Wait until a process listens on a port; return False when it ends, or after 30 s."""
+    deadline = monotonic() + 30
+    while is_running() and monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            sleep(0.02)
+        else:
+            return True
+    return False
+
+
 def start_flask() -> ServerProcess:
     """Start a bare Flask app on our server with our settings."""
-    port = _free_port()
+    port = free_port()
     return ServerProcess([sys.executable, "-m", "tests.bench.serve", "bare", str(port)], port, {})
 
 
@@ -63,7 +75,7 @@ def start_provider(
     env: dict[str, str], *, with_dispatcher: bool = False, cores: set[int] | None = None
 ) -> ServerProcess:
     """Start our server with these settings, with the dispatcher as in `provider serve`."""
-    port = _free_port()
+    port = free_port()
     program = (
         ["provider.cli", "serve", "--port"] if with_dispatcher else ["tests.bench.serve", "ours"]
     )
@@ -72,7 +84,7 @@ def start_provider(
 
 def start_fastapi(folder: Path) -> ServerProcess:
     """Start the same endpoints written the usual way."""
-    port = _free_port()
+    port = free_port()
     # uvloop and httptools are installed, so uvicorn uses them.
     command = [str(BENCH_PYTHON), "-m", "uvicorn", "tests.bench.usual_way:app", "--port", str(port)]
     log_options = ["--log-level", "error", "--no-access-log"]
@@ -81,7 +93,7 @@ def start_fastapi(folder: Path) -> ServerProcess:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -90,6 +102,12 @@ def _free_port() -> int:
 def _process_tree(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
     return [pid, *(member for child in children for member in _process_tree(int(child)))]
+
+
+def _process_memory_bytes(pid: int) -> int:
+    # The second field of statm: resident pages.
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _process_cpu_seconds(pid: int) -> float:

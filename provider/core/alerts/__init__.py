@@ -13,6 +13,7 @@ from provider.core.alerts.causes import (
     Trouble,
     find_mail_server_pause,
     find_troubles,
+    is_about_missing_media,
     title_of,
 )
 from provider.core.alerts.watch import (
@@ -39,6 +40,7 @@ __all__ = [
     "acknowledge_alert",
     "find_mail_server_pause",
     "find_troubles",
+    "is_about_missing_media",
     "list_ended_alerts",
     "list_open_alerts",
     "snooze_alert",

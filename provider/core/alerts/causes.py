@@ -1,7 +1,8 @@
 """The causes of failed deliveries, from the state of the outbox.
 
 A cause is the name of a queue, which names an account, a channel and a host; or MAIL_SERVER, whose
-pause stops the e-mails of all accounts.
+pause stops the e-mails of all accounts; or ACCOUNT/MISSING_MEDIA, for files of candidates that were
+announced and never arrived.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,14 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Account
+from provider.core.kinds import KINDS
 from provider.core.labels import label_for
 from provider.outbox import EMAIL, PARKED, Message, Pause, QueueName, is_in_state
 from provider.texts import gettext
 
 MAIL_SERVER = "mail server"
+MISSING_MEDIA = "missing-media"  # beside the channels of an account
+MAX_NAMED_ORDERS = 5
 MAIL_SERVER_SCOPE = f"destination/{EMAIL}"
 # A shorter pause ends by itself before anybody could act.
 PAUSE_GRACE = timedelta(minutes=5)
@@ -27,11 +31,20 @@ _QUEUE_SCOPE = "queue/"
 
 @dataclass(frozen=True)
 class Trouble:
-    """The present state of a cause; `reason` is that of its pause, if there is one."""
+    """The present state of a cause; `reason` is that of its pause, if there is one.
+
+    `missing_count` counts the orders of which a file is missing, and `missing` names some of them.
+    """
 
     cause: str
     failed_count: int = 0
     reason: str = ""
+    missing_count: int = 0
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_present(self) -> bool:
+        return bool(self.failed_count or self.reason or self.missing_count)
 
 
 def title_of(session: Session, cause: str) -> str:
@@ -73,16 +86,37 @@ def find_troubles(session: Session, now: datetime) -> dict[str, Trouble]:
     for pause in pauses:
         if pause.scope == MAIL_SERVER_SCOPE:
             troubles[MAIL_SERVER] = Trouble(MAIL_SERVER, reason=pause.reason)
+    for account_id, orders in find_missing_media(session, now).items():
+        cause = str(QueueName(account_id, MISSING_MEDIA))
+        if account_id not in sandboxes:
+            troubles[cause] = Trouble(
+                cause, missing_count=len(orders), missing=tuple(orders[:MAX_NAMED_ORDERS])
+            )
     return troubles
 
 
-def has_recovered(session: Session, cause: str) -> bool:
+def is_about_missing_media(cause: str) -> bool:
+    return cause != MAIL_SERVER and QueueName.parse(cause).channel == MISSING_MEDIA
+
+
+def find_missing_media(session: Session, now: datetime) -> dict[int, list[str]]:
+    """Return the orders of which a file is missing, by account id."""
+    missing: dict[int, list[str]] = {}
+    for kind in KINDS.values():
+        for account_id, orders in kind.find_missing_media(session, now).items():
+            missing.setdefault(account_id, []).extend(orders)
+    return missing
+
+
+def has_recovered(session: Session, cause: str, now: datetime) -> bool:
     """Return whether nothing of a cause fails, is paused, or waits for another attempt.
 
     A failed message that was sent again has not arrived yet.
     """
     if cause == MAIL_SERVER:
         return session.get(Pause, MAIL_SERVER_SCOPE) is None
+    if is_about_missing_media(cause):
+        return QueueName.parse(cause).account_id not in find_missing_media(session, now)
     scopes = QueueName.parse(cause).pause_scopes
     is_paused = any(
         pause.scope in scopes and pause.scope != MAIL_SERVER_SCOPE

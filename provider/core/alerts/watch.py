@@ -11,7 +11,14 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.alerts.alert import DeliveryAlert, list_open_alerts
-from provider.core.alerts.causes import MAIL_SERVER, account_of, find_troubles, has_recovered
+from provider.core.alerts.causes import (
+    MAIL_SERVER,
+    account_of,
+    find_missing_media,
+    find_troubles,
+    has_recovered,
+    is_about_missing_media,
+)
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import STAFF_QUEUE, list_alert_recipients
 from provider.outbox import DELIVERED, Claim, Message, OrderingKey, Pause
@@ -25,7 +32,7 @@ def update_alerts(session: Session, now: datetime) -> None:
     """End the alerts that have recovered, open new ones, and end snoozes that are over."""
     open_causes = set()
     for alert in list_open_alerts(session):
-        if has_recovered(session, alert.cause):
+        if has_recovered(session, alert.cause, now):
             alert.ended_at = now
             session.flush()  # the index allows one open alert of a cause
             _notify(session, alert, ALERT_ENDED, now)
@@ -48,7 +55,7 @@ def unwanted_reason(session: Session, alert: DeliveryAlert, claim: Claim) -> str
     E-mails may wait for hours. A person who never got the first one needs no last one.
     """
     if claim.topic != ALERT_ENDED:
-        return "The deliveries have recovered meanwhile" if alert.ended_at else ""
+        return "The cause has ended meanwhile" if alert.ended_at else ""
     if alert.cause == MAIL_SERVER:
         return ""
     earlier = select(Message.id).where(
@@ -65,6 +72,8 @@ def _notify(session: Session, alert: DeliveryAlert, topic: str, now: datetime) -
     """Append an e-mail to each chosen member of the staff."""
     if alert.cause == MAIL_SERVER and topic != ALERT_ENDED:
         return  # the e-mail could not leave; the console shows the alert
+    if is_about_missing_media(alert.cause) and topic == ALERT_ENDED:
+        return  # the staff have acted, or it is too late
     for staff in list_alert_recipients(session, account_of(alert.cause)):
         key = str(OrderingKey(alert.public_id, str(staff.id)))
         last_sequence = session.scalar(
@@ -92,8 +101,8 @@ def _run(context: WorkContext) -> None:
         update_alerts(session, context.now())
 
 
-def _is_needed(session: Session, _: datetime) -> bool:
-    if list_open_alerts(session):
+def _is_needed(session: Session, now: datetime) -> bool:
+    if list_open_alerts(session) or find_missing_media(session, now):
         return True
     has_pause = session.scalar(select(Pause.scope).limit(1)) is not None
     failed = select(Message.id).where(outbox.is_in_state(outbox.PARKED)).limit(1)

@@ -12,6 +12,7 @@ from provider.core.alerts import (
     DeliveryAlert,
     Trouble,
     find_troubles,
+    is_about_missing_media,
     title_of,
 )
 from provider.core.emails.staff_email import TIMEZONE, compose_staff_email
@@ -22,6 +23,7 @@ SUBJECTS = {
     ALERT_CONTINUES: gettext_noop("Deliveries still fail: %(title)s"),
     ALERT_ENDED: gettext_noop("Deliveries have recovered: %(title)s"),
 }
+MISSING_SUBJECT = gettext_noop("Recordings are missing: %(title)s")
 
 
 def render_alert_email(
@@ -39,18 +41,22 @@ def render_alert_email(
     with use_language(DEFAULT_LANGUAGE):
         title = title_of(session, alert.cause)
         trouble = find_troubles(session, now).get(alert.cause, Trouble(alert.cause))
+        is_missing_media = is_about_missing_media(alert.cause)
         context = {
             "is_over": topic == ALERT_ENDED,
             "title": title,
             "failed_count": trouble.failed_count,
             "reason": trouble.reason,
+            "is_missing_media": is_missing_media,
+            "missing_count": trouble.missing_count,
+            "missing": ", ".join(trouble.missing),
             "opened_at_text": labels.format_datetime(alert.opened_at, TIMEZONE),
             "ended_at_text": labels.format_datetime(alert.ended_at or now, TIMEZONE),
             "url": url,
         }
         return compose_staff_email(
             "staff_alert",
-            gettext(SUBJECTS[topic], title=title),
+            gettext(MISSING_SUBJECT if is_missing_media else SUBJECTS[topic], title=title),
             context,
             to=to,
             sender=sender,

@@ -1,7 +1,7 @@
 """The description of a kind: all that the rest of the program knows about it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +71,10 @@ class KindMedia(StoredMedia):
     forget: Callable[[Session, Order], None]
 
 
+def _find_no_missing_media(_session: Session, _now: datetime) -> Mapping[int, Sequence[str]]:
+    return {}
+
+
 def _read_nothing(_order: Order, _secret_box: SecretBox) -> Mapping[str, Any]:
     return {}
 
@@ -107,6 +111,8 @@ class Kind:
     The staff need `work_permission` to do what an order of the kind waits for.
     `find_warnings` takes the loaded content of a document that is imported.
     `find_file_slots` takes a valid content as a mapping, and returns the places that name files.
+    `find_missing_media` returns, by account id, the public ids of the orders of which a file was
+    announced and never arrived, while the staff can still act. An alert tells them.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """
@@ -128,6 +134,9 @@ class Kind:
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots
+    find_missing_media: Callable[[Session, datetime], Mapping[int, Sequence[str]]] = (
+        _find_no_missing_media
+    )
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property

@@ -40,6 +40,7 @@ class RecordingDelivery:
     original_key: str
     copy_key: str
     poster_key: str
+    sound_only: bool = False
     unsettled_claims: int = 1
     body: None = None  # the payload says everything
 
@@ -61,11 +62,20 @@ class RecordingDelivery:
     def _process(self, folder: Path) -> Outcome:
         source, copy, poster = (folder / name for name in ("source", "copy", "poster.jpg"))
         self.services.media.fetch(self.original_key, source)
-        remuxed = remux(source, copy, poster)
+        remuxed = remux(
+            source,
+            copy,
+            poster,
+            sound_only=self.sound_only,
+            shrink=self.services.settings.shrinks_recordings,
+        )
         self.services.media.put(self.poster_key, _read_chunks(poster))
         self.services.media.put(self.copy_key, _read_chunks(copy))
         self._update_recording(READY, remuxed.seconds)
         summary = f"{remuxed.seconds:.1f} seconds, {remuxed.width} × {remuxed.height} pixels"
+        if remuxed.damaged:
+            log.warning("recording_mended", recording=self.public_id, packets=remuxed.damaged)
+            summary = f"{summary}, {remuxed.damaged} damaged packets left out"
         return Outcome("delivered", response_excerpt=summary)
 
     def _mark_broken(self, reason: str) -> Outcome:
@@ -110,6 +120,7 @@ class RecordingChannel(Channel):
             recording.original_key,
             recording.copy_key,
             recording.poster_key,
+            recording.mime.startswith("audio/"),
             claim.unsettled_claims,
         )
 

@@ -22,12 +22,14 @@ from provider.core.kinds.interview.uploads import (
     FOLDER,
     Upload,
     WrongOffset,
+    count_received,
     discard,
     expires_at,
     find_upload,
     hold_open_for,
     open_upload,
     require_admitted,
+    require_receiving,
 )
 from provider.errors import Conflict, NotFound, Unavailable
 from provider.services import current_services
@@ -135,15 +137,15 @@ def state_response(upload: Upload, order: Interview) -> ResponseReturnValue:
 def receive_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
     """Store the request's body as the next piece, and save the take with its last piece."""
     headers = tus.parse_piece_headers()
+    data = tus.read_piece(headers)  # the server has received the body before it calls this
     with order_for_read(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, upload_id)
         upload.require_offset(headers.start)
         if upload.recording:  # an empty piece, sent again because its answer was lost
             return _piece_response(upload, candidate_request.order)
-        admit(candidate_request, upload, headers.start + headers.size)
-        piece = _describe_piece(upload, headers)
-    # No transaction is open while the body is read and stored.
-    data = tus.read_piece(headers)
+        admit(candidate_request, upload, headers.start + len(data))
+        piece = _describe_piece(upload, headers, len(data))
+    # No transaction is open while the body is stored.
     if current_services().media.can_grow and not piece.earlier_pieces:
         return _append(public_id, piece, data)
     if piece.is_last:
@@ -161,8 +163,8 @@ def terminate(public_id: str, upload_id: str) -> ResponseReturnValue:
     return "", 204
 
 
-def _describe_piece(upload: Upload, headers: PieceHeaders) -> Piece:
-    end, take_size = headers.start + headers.size, headers.take_size or upload.size
+def _describe_piece(upload: Upload, headers: PieceHeaders, size: int) -> Piece:
+    end, take_size = headers.start + size, headers.take_size or upload.size
     if headers.take_size and upload.size not in (None, headers.take_size):
         raise UploadRejected(400, "This recording was announced with another length")
     if take_size is not None and end > take_size:
@@ -173,7 +175,7 @@ def _describe_piece(upload: Upload, headers: PieceHeaders) -> Piece:
         mime=upload.mime,
         announced_at=upload.created_at,
         start=headers.start,
-        size=headers.size,
+        size=size,
         take_size=take_size,
         take_sha256=headers.take_sha256 or upload.sha256,
         growing_key=upload.growing_key,
@@ -185,11 +187,9 @@ def _describe_piece(upload: Upload, headers: PieceHeaders) -> Piece:
 def _append(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:
     """Append a piece to the upload's file. The lock makes two tabs act one after the other."""
     with current_services().media.open_growing(piece.growing_key) as file:
-        with order_for_read(public_id, Interview) as candidate_request:
-            upload = find_upload(
-                candidate_request.session, candidate_request.order, piece.upload_id
-            )
-            upload.require_offset(piece.start)
+        with current_services().db.reading() as session:
+            if (received := count_received(session, piece.upload_id)) != piece.start:
+                raise WrongOffset(received)
         if file.size < piece.start:
             _restart(public_id, piece)
             raise WrongOffset(0)
@@ -217,7 +217,7 @@ def _count_bytes(public_id: str, piece: Piece, media_key: str = "") -> ResponseR
     """Count the bytes of a stored piece, and the length of the take if it is known now."""
     with order_for_update(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, piece.upload_id)
-        admit(candidate_request, upload, piece.end)
+        require_receiving(candidate_request.order, upload, candidate_request.now)
         upload.grow(piece.start, piece.size, candidate_request.now, media_key)
         if piece.take_size is not None:
             upload.set_size(piece.take_size)

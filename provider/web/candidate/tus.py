@@ -52,10 +52,13 @@ class Announcement:
 
 @dataclass(frozen=True)
 class PieceHeaders:
-    """The headers of a piece. `take_size` ends a deferred length; `take_sha256` is in hex."""
+    """The headers of a piece. `take_size` ends a deferred length; `take_sha256` is in hex.
+
+    `size` is None for a body in chunks (RFC 9112, 7.1), whose length is not known before its end.
+    """
 
     start: int
-    size: int
+    size: int | None
     take_size: int | None
     take_sha256: str | None
     checksum: tuple[str, bytes] | None  # of the piece: the algorithm and the digest
@@ -115,7 +118,7 @@ def parse_piece_headers() -> PieceHeaders:
             415, "A piece of a recording should be application/offset+octet-stream"
         )
     start, size = _parse_number("Upload-Offset"), request.content_length
-    if size is None:
+    if size is None and not request.environ.get("wsgi.input_terminated"):
         raise UploadRejected(411, "The piece came without its length")
     if start is None:
         raise UploadRejected(400, "The piece came without its Upload-Offset")
@@ -128,7 +131,7 @@ def parse_piece_headers() -> PieceHeaders:
 def read_piece(headers: PieceHeaders) -> bytes:
     """Return the body of a piece. Raises UploadRejected when it is not whole or not right."""
     data = _read_body()
-    if len(data) != headers.size:
+    if headers.size not in (None, len(data)):
         raise UploadRejected(400, "The piece did not arrive whole. Please send it again")
     if headers.checksum:
         algorithm, expected = headers.checksum

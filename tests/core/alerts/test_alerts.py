@@ -22,6 +22,12 @@ from provider.core.alerts import (
     snooze_end,
 )
 from provider.core.alerts.watch import _is_needed
+from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview.upload_cleanup import (
+    DISCARD_ABANDONED_UPLOADS,
+    FORGET_MISSING_AFTER,
+)
+from provider.core.kinds.interview.uploads import open_upload
 from provider.core.labels import format_datetime
 from provider.core.scheduled import run_if_due
 from provider.core.staff import Staff
@@ -29,7 +35,8 @@ from provider.delivery.dispatcher import Dispatcher
 from provider.errors import Invalid
 from provider.outbox import Message, Outcome
 from provider.services import Services
-from tests import factories
+from provider.storage import secrets
+from tests import factories, interview_factories
 from tests.core.emails.test_emails import bodies
 from tests.core.emails.test_emails import smtp_server as smtp_server
 from tests.factories import ManualClock
@@ -402,3 +409,64 @@ def test_email_about_a_deleted_alert_is_not_sent(
         (message,) = session.scalars(select(Message)).all()
         (attempt,) = message.attempt_history
         assert attempt.response_excerpt == "The alert ended long ago and is deleted"
+
+
+def announce_take(services: Services, interview: str, question: str) -> None:
+    """Announce a take whose recording begins now; no byte of it arrives."""
+    with services.db.writing() as session:
+        open_upload(
+            session,
+            Interview.find(session, interview),
+            question,
+            secrets.generate_public_id(),
+            interview_factories.WEBM_MIME_TYPE,
+            services.now(),
+        )
+
+
+def end_interview(services: Services, interview: str) -> None:
+    with services.db.writing() as session:
+        Interview.find(session, interview).submit(session, services.now(), actor="system")
+    run_if_due(services, DISCARD_ABANDONED_UPLOADS)
+
+
+def test_announced_take_that_is_absent_at_the_end_alerts_the_staff(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    interview = interview_factories.place_interview(services)
+    announce_take(services, interview, "why")
+    watch(services)
+    assert open_causes(services) == []  # it may still arrive
+    end_interview(services, interview)
+    watch(services)
+    send(services)
+    assert open_causes(services) == ["1/missing-media"]
+    title = "Groove Tech: Recordings of candidates"
+    assert subjects(smtp_server) == [(ADMIN, f"Recordings are missing: {title}")]
+    for body in bodies(smtp_server.emails[0]):
+        assert f"Interviews: {interview}." in " ".join(body.split())
+    with services.db.writing() as session:
+        interview_row = Interview.find(session, interview)
+        interview_row.conclude(session, services.secret_box, "", ADMIN, services.now())
+    watch(services)
+    send(services)
+    assert (open_causes(services), len(smtp_server.emails)) == ([], 1)
+
+
+def test_take_that_was_recorded_again_alerts_nobody(services: Services) -> None:
+    interview = interview_factories.place_interview(services)
+    announce_take(services, interview, "why")
+    interview_factories.record_answer(services, interview, "why")
+    end_interview(services, interview)
+    watch(services)
+    assert open_causes(services) == []
+
+
+def test_missing_take_is_forgotten_after_two_weeks(services: Services) -> None:
+    interview = interview_factories.place_interview(services)
+    announce_take(services, interview, "why")
+    end_interview(services, interview)
+    watch(services)
+    assert open_causes(services) == ["1/missing-media"]
+    watch(services, FORGET_MISSING_AFTER)
+    assert open_causes(services) == []

@@ -14,7 +14,10 @@ from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
-from provider.core.kinds.interview.upload_cleanup import DISCARD_ABANDONED_UPLOADS
+from provider.core.kinds.interview.upload_cleanup import (
+    DISCARD_ABANDONED_UPLOADS,
+    find_missing_takes,
+)
 from provider.core.kinds.interview.uploads import Upload
 from provider.core.orders import CLOSE_ATTEMPTS, Order
 from provider.core.staff.permissions import Permission
@@ -69,6 +72,7 @@ KIND = Kind(
     ),
     find_warnings=content.find_warnings,
     find_file_slots=find_file_slots,
+    find_missing_media=find_missing_takes,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={

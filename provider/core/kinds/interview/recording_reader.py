@@ -4,10 +4,14 @@
 send any bytes. The file imports nothing of `provider`, so that the process starts quickly and has
 no database, no settings and no keys.
 
-Arguments: the paths of the recording, of the copy and of the poster, and the wall-clock limit in
-seconds. Standard output: the line `ready` once the limits are set and the decoders are loaded, then
-one line of JSON: {"seconds", "width", "height"}, or {"broken": reason}, or {"unavailable": reason}
-if this machine is at fault. Without the second line the recording has stopped the process.
+Arguments: the paths of the recording, of the copy and of the poster, the wall-clock limit in
+seconds, and `sound` for a recording that may have no picture. Standard output: the line `ready`
+once the limits are set and the decoders are loaded, then one line of JSON: {"seconds", "width",
+"height", "damaged"}, or {"broken": reason}, or {"unavailable": reason} if this machine is at fault.
+Without the second line the recording has stopped the process.
+
+The copy is decoded from start to end. `damaged` counts the packets that no decoder accepts: a
+player would stop there.
 """
 
 import errno
@@ -24,11 +28,16 @@ from typing import Any, BinaryIO
 
 import av
 import av.filter
+from av.audio.frame import AudioFrame
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 
 MEMORY_LIMIT_BYTES = 768 * 1024 * 1024  # of addresses; the largest allowed pictures take 430 MB
-CPU_LIMIT_SECONDS = 60  # half an hour of video takes four
+CPU_LIMIT_SECONDS = 150  # ten minutes of video take 40
+# Ten minutes at 30 frames per second are decoded whole; after them the key frames.
+MAX_DECODED_FRAMES = 18_000
+MAX_DAMAGED_SHARE = 0.5
+MAX_PIXELS_OF_TWO_THREADS = 1920 * 1088
 COPY_MARGIN_BYTES = 16 * 1024 * 1024  # a copy is as large as its recording, plus an index
 NICE_INCREMENT = 10  # requests come first
 FIRST_TO_END_SCORE = "1000"  # a machine without memory ends this process, not the server
@@ -37,6 +46,10 @@ MAX_SIDE_PIXELS = 4096
 MAX_DECODED_PACKETS = 150  # for the poster: one second at 60 frames per second, and reserves
 POSTER_OFFSET_SECONDS = 1.0  # the first frames are often black or blurred
 MAX_POSTER_WIDTH_PIXELS = 640
+LEVEL_COLUMNS = 64
+PAPER_LUMA, INK_LUMA = 245, 60
+# The type of a sample in `memoryview`, and its largest value, by the name of the format.
+LEVEL_TYPES: dict[str, tuple[Any, float]] = {"flt": ("f", 1), "s16": ("h", 2**15)}
 MAX_BACKWARD_JITTER_SECONDS = Fraction(20, 1000)  # more than this is a clock that was set back
 MAX_REORDERED_FRAMES = 16  # the most that H.264 allows
 MAX_GAP_SECONDS = 1800  # the longest answer that a template allows
@@ -106,16 +119,24 @@ class Timeline:
         packet.dts = dts
 
 
-def read_recording(source: Path, copy: Path, poster: Path) -> dict[str, Any]:
+def read_recording(
+    source: Path, copy: Path, poster: Path, *, sound_only: bool = False
+) -> dict[str, Any]:
     """Write a copy that has a length and an index, and a poster as JPEG.
 
-    Returns the length in seconds, and the size in pixels as it is displayed.
+    Returns the length in seconds, the size in pixels as it is displayed, and the number of packets
+    that cannot be decoded. The poster of a recording without a picture shows its sound.
     """
-    _write_copy(source, copy)
+    _write_copy(source, copy, sound_only)
+    levels, damaged = _decode_all(copy)
     with _open_container(copy) as container:
         if not container.duration:
             raise BrokenError("the recording has no length")
         seconds = container.duration / av.time_base
+        if not container.streams.video:
+            picture = _draw_levels(levels)
+            poster.write_bytes(_encode_jpeg(picture))
+            return {"seconds": seconds, "width": 0, "height": 0, "damaged": damaged}
         frame = _frame_at(container, min(POSTER_OFFSET_SECONDS, seconds / 2))
         if frame is None:
             raise BrokenError("no picture can be shown")
@@ -125,12 +146,78 @@ def read_recording(source: Path, copy: Path, poster: Path) -> dict[str, Any]:
     width, height = _displayed_size(frame, ratio)
     if _transposes(frame):
         width, height = height, width
-    return {"seconds": seconds, "width": width, "height": height}
+    return {"seconds": seconds, "width": width, "height": height, "damaged": damaged}
 
 
-def _write_copy(source: Path, copy: Path) -> None:
+def _decode_all(copy: Path) -> tuple[list[float], int]:
+    """Return the levels of the sound, 0 to 1, and the number of packets that are damaged."""
+    levels: list[float] = []
+    counts = {"packets": 0, "damaged": 0, "frames": 0}
+    with _open_container(copy) as container:
+        for stream in _main_streams(container):
+            # A single thread of VP8 hides damage that stops browsers. Each thread has frames of its
+            # own, so a huge picture has only one.
+            stream.codec_context.thread_count = 1 if _is_huge(stream) else 2
+            stream.codec_context.options = {"max_pixels": INPUT_OPTIONS["max_pixels"]}
+        for packet in container.demux(_main_streams(container)):
+            counts["packets"] += bool(packet.size)
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                counts["damaged"] += 1
+                continue
+            for frame in frames:
+                if isinstance(frame, VideoFrame):
+                    _check_size(frame)
+                    counts["frames"] += 1
+                elif isinstance(frame, AudioFrame) and not container.streams.video:
+                    levels.append(_level(frame))
+            if counts["frames"] == MAX_DECODED_FRAMES:
+                container.streams.video[0].codec_context.skip_frame = "NONKEY"
+    if counts["damaged"] > counts["packets"] * MAX_DAMAGED_SHARE:
+        raise BrokenError("most of the recording cannot be decoded")
+    if not (counts["frames"] or levels):
+        raise BrokenError("nothing of the recording can be decoded")
+    return levels, counts["damaged"]
+
+
+def _is_huge(stream: "av.VideoStream | av.AudioStream") -> bool:
+    if stream.type != "video":
+        return False
+    return stream.codec_context.width * stream.codec_context.height > MAX_PIXELS_OF_TWO_THREADS
+
+
+def _level(sound: AudioFrame) -> float:
+    """Return the loudest of some samples, 0 to 1."""
+    samples = memoryview(bytes(sound.planes[0])).cast(LEVEL_TYPES[sound.format.name.rstrip("p")][0])
+    loudest: float = LEVEL_TYPES[sound.format.name.rstrip("p")][1]
+    step = max(1, len(samples) // 50)
+    return min(1.0, max((abs(sample) for sample in samples[::step]), default=0) / loudest)
+
+
+def _draw_levels(levels: list[float]) -> VideoFrame:
+    """Return a picture of the sound: a column for each part, as high as it is loud."""
+    width, height = MAX_POSTER_WIDTH_PIXELS, MAX_POSTER_WIDTH_PIXELS * 9 // 16
+    picture = VideoFrame(width, height, "yuvj420p")
+    for plane in picture.planes[1:]:
+        plane.update(bytes([128]) * plane.buffer_size)
+    luma = picture.planes[0]
+    rows = [bytearray([PAPER_LUMA]) * luma.line_size for _ in range(height)]
+    for column in range(LEVEL_COLUMNS):
+        part = levels[
+            column * len(levels) // LEVEL_COLUMNS : (column + 1) * len(levels) // LEVEL_COLUMNS + 1
+        ]
+        half = 2 + int(max(part) * (height // 2 - 20))
+        left = column * width // LEVEL_COLUMNS
+        for row in rows[height // 2 - half : height // 2 + half]:
+            row[left : left + 6] = bytes([INK_LUMA]) * 6
+    luma.update(b"".join(rows))
+    return picture
+
+
+def _write_copy(source: Path, copy: Path, sound_only: bool) -> None:
     with _open_container(source) as source_container:
-        _check_streams(source_container)
+        _check_streams(source_container, sound_only)
         format_name, options = _output_format(source_container)
         with av.open(copy, "w", format=format_name, options=options) as output:
             _copy_packets(source_container, output)
@@ -159,16 +246,17 @@ def _detect_format(file: BinaryIO) -> str:
     raise BrokenError("the file is neither WebM nor MP4")
 
 
-def _check_streams(container: InputContainer) -> None:
-    """Check codecs and size before anything is decoded for the poster."""
-    if not container.streams.video:
+def _check_streams(container: InputContainer, sound_only: bool) -> None:
+    """Check codecs and size before anything is decoded."""
+    if not container.streams.video and not sound_only:
         raise BrokenError("the recording has no picture")
     for stream in _main_streams(container):
         if _codec_name(stream) not in ALLOWED_CODECS:
             raise BrokenError("the recording has a codec that is not allowed")
     if not container.streams.audio:
         raise BrokenError("the recording has no sound")
-    _check_size(container.streams.video[0].codec_context)
+    if container.streams.video:
+        _check_size(container.streams.video[0].codec_context)
 
 
 def _check_size(picture: "av.VideoCodecContext | VideoFrame") -> None:
@@ -313,9 +401,9 @@ def _set_limits(source: Path, wall_clock_seconds: int) -> None:
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END_SCORE)
 
 
-def _judge(source: Path, copy: Path, poster: Path) -> dict[str, Any]:
+def _judge(source: Path, copy: Path, poster: Path, sound_only: bool) -> dict[str, Any]:
     try:
-        return read_recording(source, copy, poster)
+        return read_recording(source, copy, poster, sound_only=sound_only)
     except BrokenError as error:
         return {"broken": str(error)}
     except Exception as error:
@@ -330,7 +418,7 @@ def main() -> None:
     source, copy, poster = map(Path, sys.argv[1:4])
     _set_limits(source, int(sys.argv[4]))
     print("ready", flush=True)
-    print(json.dumps(_judge(source, copy, poster)), flush=True)
+    print(json.dumps(_judge(source, copy, poster, "sound" in sys.argv[5:])), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from provider.core.kinds.interview.answers import Recording
 from provider.core.kinds.interview.models import Interview
 from provider.core.kinds.interview.uploads import FOLDER, GROWING_FILE, Upload
-from provider.core.orders.states import PENDING, STARTED
+from provider.core.orders.states import EXPIRED, PENDING, STARTED, SUBMITTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 
 # Files without a row are deleted when they are older: a piece is stored before its row.
 UNREFERENCED_AFTER = timedelta(days=1)
+FORGET_MISSING_AFTER = timedelta(days=14)
 KEY_PATTERN = re.compile(rf"{FOLDER}/([\w-]{{22}})/(?:[\w-]{{22}}|{GROWING_FILE})", re.ASCII)
 
 
@@ -61,6 +63,34 @@ def _delete_unreferenced_files(context: WorkContext, modified_before: datetime) 
                 is_needed = session.scalar(is_unfinished) is not None
             if not is_needed:
                 context.media.delete(key)
+
+
+def find_missing_takes(session: Session, now: datetime) -> dict[int, list[str]]:
+    """Return the interviews of which an announced take is missing, by account id.
+
+    A take that the candidate recorded again is not missing. The staff can act until they conclude
+    the interview, or for FORGET_MISSING_AFTER.
+    """
+    later = select(Recording.id).where(
+        Recording.order_id == Upload.order_id,
+        Recording.question == Upload.question,
+        Recording.created_at >= Upload.created_at,
+    )
+    is_submitted = (Interview.status == PENDING) & (Interview.progress == SUBMITTED)
+    query = (
+        select(Interview.account_id, Interview.public_id, Interview.id)
+        .join(Upload, Upload.order_id == Interview.id)
+        .where(Upload.missing_since > now - FORGET_MISSING_AFTER)
+        .where(Upload.recording_id.is_(None), ~later.exists())
+        .where(Upload.created_at >= Interview.started_at)
+        .where(or_(is_submitted, Interview.status == EXPIRED))
+        .order_by(Interview.id)
+        .distinct()
+    )
+    missing: dict[int, list[str]] = {}
+    for account_id, public_id, _ in session.execute(query):
+        missing.setdefault(account_id, []).append(public_id)
+    return missing
 
 
 DISCARD_ABANDONED_UPLOADS = ScheduledWork(

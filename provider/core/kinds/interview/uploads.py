@@ -63,7 +63,7 @@ class Upload(Base):
     received: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     received_at: Mapped[datetime]
-    missing_since: Mapped[datetime | None]
+    missing_since: Mapped[datetime | None] = mapped_column(index=True)
     recording_id: Mapped[int | None] = mapped_column(ForeignKey("recordings.id"), index=True)
     recording: Mapped[Recording | None] = relationship()
     pieces: Mapped[list["UploadPiece"]] = relationship(
@@ -213,7 +213,16 @@ def open_upload(
 def require_admitted(
     session: Session, interview: Interview, upload: Upload, now: datetime, size: int
 ) -> None:
-    """Raise Conflict unless this take, of at least `size` bytes, may be sent at present.
+    """Raise Conflict unless this take, of at least `size` bytes, may be sent at present."""
+    require_receiving(interview, upload, now)
+    if not interview.takes_left(interview.find_question(upload.question)):
+        raise Conflict("This answer cannot be recorded again")
+    if max(size, upload.size or 0) > bytes_left(session, interview, upload):
+        raise QuotaExceeded
+
+
+def require_receiving(interview: Interview, upload: Upload, now: datetime) -> None:
+    """Raise Conflict unless the interview receives the bytes of an announced take at present.
 
     A take that was announced in time may arrive until the interview is closed.
     """
@@ -222,10 +231,16 @@ def require_admitted(
     interview.require_in_time(upload.created_at)
     if interview.is_past_deadline(now):
         raise Conflict(interview.time_over_message)
-    if not interview.takes_left(interview.find_question(upload.question)):
-        raise Conflict("This answer cannot be recorded again")
-    if max(size, upload.size or 0) > bytes_left(session, interview, upload):
-        raise QuotaExceeded
+
+
+def count_received(session: Session, public_id: str) -> int:
+    """Return how many bytes of an upload have arrived. NotFound if it was deleted."""
+    received = session.scalar(
+        select(Upload.received).where(Upload.public_id == public_id, Upload.missing_since.is_(None))
+    )
+    if received is None:
+        raise NotFound("There is no such upload")
+    return received
 
 
 def hold_open_for(interview: Interview, upload: Upload, now: datetime) -> None:

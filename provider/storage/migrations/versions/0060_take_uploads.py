@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("public_id", name=op.f("uq_take_uploads_public_id")),
     )
     op.create_index(op.f("ix_take_uploads_recording_id"), "take_uploads", ["recording_id"])
+    op.create_index(op.f("ix_take_uploads_missing_since"), "take_uploads", ["missing_since"])
     op.create_table(
         "take_pieces",
         sa.Column("id", sa.Integer(), nullable=False),

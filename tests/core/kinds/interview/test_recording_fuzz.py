@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ WEBM_MAGIC, MP4_MAGIC = b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypisom"
 HUGE_SIZE = b"\x01\x00\xff\xff\xff\xff\xff\xff"  # of an EBML element: 256 TB
 
 
-def mutations(original: bytes, rng: random.Random) -> Iterator[bytes]:
+def mutations(original: bytes, rng: random.Random, count: int) -> Iterator[bytes]:
     """Yield damaged forms of a recording: flipped, cut, repeated and overwritten bytes."""
-    for number in range(MUTATIONS_PER_FORMAT):
+    for number in range(count):
         data, place = bytearray(original), rng.randrange(40, len(original) - 40)
         if number % 4 == 0:
             for _ in range(rng.choice((3, 30, 300))):
@@ -110,16 +111,19 @@ def crafted(webm: bytes, mp4: bytes) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("hostile")
+def damaged_recordings(folder: Path, count_per_format: int) -> dict[str, bytes]:
+    """Return damaged recordings of each format by name; each run gives the same ones."""
     originals = {name: recorded(folder, name).read_bytes() for name in ("webm", "matroska", "mp4")}
     rng = random.Random(SEED)
-    inputs = crafted(originals["webm"], originals["mp4"]) | {
+    return crafted(originals["webm"], originals["mp4"]) | {
         f"{name}-{number}": data
         for name, original in originals.items()
-        for number, data in enumerate(mutations(original, rng))
+        for number, data in enumerate(mutations(original, rng, count_per_format))
     }
+
+
+def run_readers(folder: Path, inputs: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """Return what became of each file, by name."""
     sources = folder / "sources"
     sources.mkdir()
     for name, data in inputs.items():
@@ -130,6 +134,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         check=True,
     )
     return {row["name"]: row for row in map(json.loads, completed.stdout.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("hostile")
+    return run_readers(folder, damaged_recordings(folder, MUTATIONS_PER_FORMAT))
+
+
+def test_every_copy_that_is_served_plays_to_its_end(results: dict[str, dict[str, Any]]) -> None:
+    assert sum(row["is_served"] for row in results.values()) > MUTATIONS_PER_FORMAT
+    assert find_broken(results) == []
+
+
+def find_broken(results: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the names of copies that are served and do not play."""
+    return [name for name, row in results.items() if row["is_served"] and not row["plays"]]
 
 
 def test_hostile_recordings_keep_within_limits(results: dict[str, dict[str, Any]]) -> None:

@@ -36,7 +36,12 @@ def packet_bytes(path: Path) -> list[bytes]:
 @pytest.mark.parametrize("recorder", RECORDERS)
 def test_copy_has_length_and_seeks(tmp_path: Path, recorder: str) -> None:
     result, copy, poster = read(recorded(tmp_path, recorder))
-    assert result == {"seconds": pytest.approx(2, abs=0.3), "width": WIDTH, "height": HEIGHT}
+    assert result == {
+        "seconds": pytest.approx(2, abs=0.3),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "damaged": 0,
+    }
     assert poster.read_bytes().startswith(b"\xff\xd8\xff")
     with av.open(copy) as container:
         assert container.duration
@@ -130,6 +135,22 @@ def test_playlist_does_not_open_its_files(tmp_path: Path) -> None:
 def test_sound_without_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BrokenError, match="has no picture"):
         read(recorded(tmp_path, "webm", picture=False))
+
+
+@pytest.mark.parametrize("recorder", ["webm", "mp4"])
+def test_answer_by_sound_has_a_copy_and_a_picture_of_its_level(
+    tmp_path: Path, recorder: str
+) -> None:
+    source = recorded(tmp_path, recorder, picture=False)
+    copy, poster = tmp_path / "copy", tmp_path / "poster.jpg"
+    result = read_recording(source, copy, poster, sound_only=True)
+    assert result["seconds"] == pytest.approx(2, abs=0.3)
+    assert (result["width"], result["damaged"]) == (0, 0)
+    picture = poster_frame(poster)
+    assert (picture.width, picture.height) == (640, 360)
+    with av.open(copy) as container:
+        assert container.duration
+        assert sum(1 for _ in container.decode(audio=0)) > 50
 
 
 @pytest.mark.parametrize("container_format", ["webm", "mp4"])
