@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from provider.core.kinds.interview import BROKEN
+from provider.core.kinds.interview import BROKEN, READY
 from provider.web.qr_code import qr_code
 from tests import factories
 from tests.conftest import LiveServer
+from tests.wait_for import wait_for
 from tests.web.accessibility import AccessibilityChecker
 from tests.web.recording import (
     expect_saved,
@@ -235,6 +236,7 @@ def test_answer_by_sound_alone_is_recorded_without_a_camera(
     expect_saved(page)
     (recording,) = list_recordings(live_server.services, invited)
     assert recording.mime.startswith("audio/")
+    assert wait_for(lambda: list_recordings(live_server.services, invited)[0].state == READY)
     assert checker.problems == []
 
 

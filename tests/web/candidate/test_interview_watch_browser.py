@@ -9,6 +9,13 @@ from provider.core.kinds.interview import Interview
 from tests import factories
 from tests.conftest import LiveServer
 from tests.web.accessibility import AccessibilityChecker
+from tests.web.recording import (
+    expect_saved,
+    press,
+    start_interview,
+    start_recording,
+    wait_for_chunks,
+)
 
 # A microphone that gives silence while `isSilent`, a lock that counts, a clock to move on.
 DEVICES_SCRIPT = """
@@ -50,10 +57,6 @@ def invited(live_server: LiveServer) -> str:
     content = factories.INTERVIEW_CONTENT | {"questions": [question]}
     template = factories.create_product(live_server.services, "interview", content, "why", "Why")
     return factories.place_order(live_server.services, account_id, template, "interview")
-
-
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
 
 
 def take_count(live_server: LiveServer, public_id: str) -> int:
@@ -146,3 +149,28 @@ def test_switched_off_devices_are_said_on_the_camera_page(
     )
     page.evaluate("fire('unmute', 'video')")
     expect(warning).to_be_hidden()
+
+
+def test_rotation_sleep_and_a_frozen_picture_are_said(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    warning = page.locator("[data-watch]")
+    # The preview shows no picture any more.
+    page.add_init_script("HTMLVideoElement.prototype.requestVideoFrameCallback = () => 1;")
+    start_interview(page, live_server.services, invited)
+    start_recording(page)
+    wait_for_chunks(page, 1)
+    page.evaluate("screen.orientation.dispatchEvent(new Event('change'))")
+    expect(warning).to_contain_text("You turned your device while it recorded.")
+    page.evaluate("(now => { Date.now = () => now() + 60_000; })(Date.now.bind(Date))")
+    expect(warning).to_contain_text("Your device was asleep while it recorded")
+    expect(warning).to_contain_text("Your camera gives no new picture.", timeout=30_000)
+    press(page, "Stop and save")
+    expect(page.get_by_role("heading", name="Your recording was interrupted.")).to_be_focused()
+    text = page.locator("[data-review-text]")
+    for reason in ("no new picture for a time", "may be turned or cut off", "was asleep"):
+        expect(text).to_contain_text(reason)
+    assert take_count(live_server, invited) == 0  # it is sent, but it counts only when she says so
+    press(page, "Send it as it is")
+    expect_saved(page)
+    assert take_count(live_server, invited) == 1
