@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, FilePayload, Page, Request, expect
 
 from provider.core.kinds.interview import Interview
 from provider.core.sample_video import webm
@@ -46,7 +46,7 @@ CONTENT: dict[str, Any] = {
 }
 FILES = {"anna.webm": webm(), "shop.png": make_png()}
 IS_PLAYABLE_SCRIPT = "video => video.videoWidth > 0 && video.readyState > 1"
-PDF = b"%PDF-1.7 certificate"
+PAPER = FilePayload(name="paper.pdf", mimeType="application/pdf", buffer=b"%PDF-1.7 certificate")
 
 
 @pytest.fixture
@@ -133,8 +133,7 @@ def test_course_is_taken_by_keyboard_on_a_narrow_screen(
     press_by_keyboard(page, "button[value=next]")
     page.wait_for_url("**/questions/3")
     checker.check("file")
-    paper = {"name": "paper.pdf", "mimeType": "application/pdf", "buffer": PDF}
-    page.locator("input[type=file]").set_input_files([paper])
+    page.locator("input[type=file]").set_input_files(PAPER)
     expect(page.get_by_text("paper.pdf (1 kB)")).to_be_visible()
     checker.check("file that is sent")
     press_by_keyboard(page, "button[value=next]")
@@ -247,8 +246,7 @@ def test_course_without_scripts_is_plain_forms(
     page.locator("button[value=next]").click()
     page.get_by_label("Both").check()
     page.locator("button[value=next]").click()
-    paper = {"name": "paper.pdf", "mimeType": "application/pdf", "buffer": PDF}
-    page.locator("input[type=file]").set_input_files([paper])
+    page.locator("input[type=file]").set_input_files(PAPER)
     page.get_by_role("button", name="Send the file").click()
     expect(page.get_by_text("paper.pdf (1 kB)")).to_be_visible()
     page.locator("button[value=next]").click()

@@ -26,11 +26,14 @@ from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
 from provider.storage.file_types import FIRST_BYTES, detect_type
 from provider.storage.media import CHUNK_BYTES, MediaStore, StoredFile
+from provider.texts import gettext_noop
 
 FOLDER = "template-videos"  # in media storage: FOLDER/UPLOAD/START, the pieces of a video
 MAX_PIECE_BYTES = 1024 * 1024
 ABANDONED_AFTER = timedelta(days=1)
-ADVICE = "Choose an MP4 or WebM file of at most 100 MB, with picture and sound"
+WRONG_VIDEO_MESSAGE = gettext_noop(
+    "Choose an MP4 or WebM file of at most 100 MB, with picture and sound"
+)
 _UPLOAD_ID = re.compile(r"[\w-]{22}", re.ASCII)
 
 
@@ -55,7 +58,7 @@ def add_piece(media: MediaStore, upload_id: str, start: int, content: bytes) -> 
     Raises Invalid for a piece that is too large or too far, and NotFound for an id that is none.
     """
     if not content or len(content) > MAX_PIECE_BYTES or start + len(content) > MAX_BYTES[VIDEO]:
-        raise Invalid(ADVICE)
+        raise Invalid(WRONG_VIDEO_MESSAGE)
     media.require_free_space()
     media.put(f"{_folder(upload_id)}/{start:012}", [content])
 
@@ -78,7 +81,7 @@ def join_pieces(media: MediaStore, upload_id: str, name: str, size: int) -> Stor
     content_type = detect_type(first_bytes)
     if content_type not in EXTENSIONS[VIDEO]:
         media.delete_folder(folder)
-        raise Invalid(ADVICE)
+        raise Invalid(WRONG_VIDEO_MESSAGE)
     digest = _digest(media, pieces)
     media.join(media_key(digest), pieces, b"", StoredFile(size, digest))
     try:

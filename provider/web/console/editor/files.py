@@ -8,8 +8,7 @@ from flask import Blueprint, request, url_for
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.wrappers import Response
 
-from provider.core.kinds.interview.template_video import ADVICE as VIDEO_ADVICE
-from provider.core.kinds.interview.template_video import prepare_video
+from provider.core.kinds.interview.template_video import WRONG_VIDEO_MESSAGE, prepare_video
 from provider.core.products import Product
 from provider.core.products.draft_files import add_file, list_files, make_file_name
 from provider.core.products.files import (
@@ -109,7 +108,7 @@ def _store(upload: FileStorage, field_name: str) -> StoredProductFile:
     else:
         content_type = detect_type(content) or ""
         if content_type not in EXTENSIONS[field_name]:
-            raise Invalid(VIDEO_ADVICE if field_name == VIDEO else _SOUND_ADVICE)
+            raise Invalid(WRONG_VIDEO_MESSAGE if field_name == VIDEO else _SOUND_ADVICE)
     digest = sha256(content).hexdigest()
     current_services().media.put(media_key(digest), [content])
     if field_name == VIDEO:

@@ -85,6 +85,18 @@ def test_files_are_found_in_questions_and_messages() -> None:
 
 
 @pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"questions": None, "introduction": "Hello"},
+        {"questions": ["Why?", {"media": "a.mp4"}, {"media": {"video": 5}}]},
+    ],
+)
+def test_incomplete_draft_names_no_files(document: Json) -> None:
+    assert list(find_file_slots(document)) == []
+
+
+@pytest.mark.parametrize(
     ("document", "expected"),
     [
         (template({"answer": "song"}), "questions[0].answer: should be one of video, audio, text"),

@@ -23,7 +23,8 @@ from tests import factories
 from tests.cli.test_commands import Run
 from tests.cli.test_commands import run as run
 from tests.pictures import make_png
-from tests.web.candidate.test_interview_course import start, token
+from tests.web.candidate.test_interview_answers import token
+from tests.web.candidate.test_interview_course import start
 from tests.web.candidate.test_pages import open_invitation, submit_form
 
 VIDEO = webm()

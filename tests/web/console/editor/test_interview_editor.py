@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from provider.core.kinds.interview.template_video import FOLDER
 from provider.core.products import Product
@@ -184,7 +184,7 @@ def test_author_sends_a_large_video_in_the_browser(author: Page, live_server: Li
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(f"{live_server.url}{entry_page(template_id, QUESTION)}")
     field = page.locator("input[type=file][data-video-url]")
-    field.set_input_files([{"name": "anna.webm", "mimeType": "video/webm", "buffer": video}])
+    field.set_input_files(FilePayload(name="anna.webm", mimeType="video/webm", buffer=video))
     expect(page.get_by_text("The video is stored.")).to_be_visible(timeout=30_000)
     wait_for(lambda: question(services, template_id).get("media") == {"video": "anna.webm"})
     expect(page.frame_locator("[data-preview]").locator("video")).to_be_visible()
