@@ -322,11 +322,7 @@ def test_photo_of_a_phone_arrives_whole_over_a_broken_line(
         route.continue_()
 
     page.route("**/answer-uploads/*", break_line)
-    page.clock.install()
     page.locator("input[type=file]").set_input_files(photo(4))
-    while page.locator("a", has_text="photo.png").count() == 0:
-        page.clock.run_for(500)
-        page.wait_for_timeout(20)
     expect(page.get_by_role("link", name="photo.png (4.0 MB)")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Saved")
     assert len(pieces) > 5
@@ -347,9 +343,8 @@ def test_button_that_is_pressed_meanwhile_waits_for_the_file(
         held.append(route)
 
     page.route("**/answer-uploads/*", hold_first)
-    page.locator("input[type=file]").set_input_files(photo(2))
-    while not held:
-        page.wait_for_timeout(20)
+    with page.expect_request("**/answer-uploads/*"):
+        page.locator("input[type=file]").set_input_files(photo(2))
     page.get_by_role("button", name="Next").click()
     assert re.search(r"/items/1", page.url)
     assert page.locator("[data-saved]").text_content() == "Saving…"
