@@ -88,7 +88,11 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "interviews.detail": (f"{ORDERS_PATH}{{interview}}/interview",),
     "interviews.completion.confirm": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
-    "marking.listing": ("/console/marking/?whose=all", "/console/marking/?product={product}"),
+    "marking.listing": (
+        "/console/marking/?whose=all",
+        "/console/marking/?whose=done",
+        "/console/marking/?product={product}",
+    ),
     "checks.detail": ("/console/checks/{check}/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (

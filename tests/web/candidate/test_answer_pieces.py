@@ -322,11 +322,7 @@ def test_photo_of_a_phone_arrives_whole_over_a_broken_line(
         route.continue_()
 
     page.route("**/answer-uploads/*", break_line)
-    page.clock.install()
     page.locator("input[type=file]").set_input_files(photo(4))
-    while page.locator("a", has_text="photo.png").count() == 0:
-        page.clock.run_for(500)
-        page.wait_for_timeout(20)
     expect(page.get_by_role("link", name="photo.png (4.0 MB)")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Saved")
     assert len(pieces) > 5
@@ -347,9 +343,8 @@ def test_button_that_is_pressed_meanwhile_waits_for_the_file(
         held.append(route)
 
     page.route("**/answer-uploads/*", hold_first)
-    page.locator("input[type=file]").set_input_files(photo(2))
-    while not held:
-        page.wait_for_timeout(20)
+    with page.expect_request("**/answer-uploads/*"):
+        page.locator("input[type=file]").set_input_files(photo(2))
     page.get_by_role("button", name="Next").click()
     assert re.search(r"/items/1", page.url)
     assert page.locator("[data-saved]").text_content() == "Saving…"
@@ -361,7 +356,7 @@ def test_button_that_is_pressed_meanwhile_waits_for_the_file(
 def test_refused_file_is_said_and_another_can_be_chosen(
     live_server: LiveServer, page: Page
 ) -> None:
-    public_id = place(live_server.services)
+    public_id = place(live_server.services, max_megabytes=3)
     test_assessment_browser.start_test(page, live_server, public_id)
     field = page.locator("input[type=file]")
     wrong: FilePayload = {"name": "film.mp4", "mimeType": "video/mp4", "buffer": b"x" * 1_500_000}
@@ -371,10 +366,10 @@ def test_refused_file_is_said_and_another_can_be_chosen(
     too_large: FilePayload = {
         "name": "a.pdf",
         "mimeType": "application/pdf",
-        "buffer": PDF + bytes(10_000_000),
+        "buffer": PDF + bytes(3_000_000),
     }
     field.set_input_files(too_large)
-    expect(page.locator("[data-error]")).to_contain_text("It may have 10 MB")
+    expect(page.locator("[data-error]")).to_contain_text("It may have 3 MB")
     field.set_input_files(photo(2))
     expect(page.get_by_role("link", name="photo.png")).to_be_visible()
 
