@@ -18,6 +18,7 @@ COMMON_TABLES = {
     "candidates",  # through orders
     "disclosures",
     "drafts",  # through products
+    "draft_files",  # through products
     "heartbeats",
     "product_files",  # through product_versions
     "product_versions",  # through products

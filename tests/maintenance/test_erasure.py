@@ -64,6 +64,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "delivery_pauses",
     "disclosures",
     "drafts",
+    "draft_files",
     "email_texts",
     "erased_orders",
     "heartbeats",

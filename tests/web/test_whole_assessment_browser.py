@@ -252,7 +252,7 @@ def add_scale(page: Page) -> None:
     items = "i-stay-calm\ni-worry reversed"
     fill_form(page, {"name": "Calm", "items": items})
     press(page, "Save and close")
-    press(page, "Add a norm")
+    press(page, "Add a norm group")
     norm = {"name": "Shop staff", "n": "412", "scales": "calm 6 1.5"}
     fill_form(page, norm)
     press(page, "Save and close")

@@ -37,7 +37,10 @@ Errors = Mapping[str, str]
 FIXED_FIELDS = ("kind", "schema")
 MAX_ROW_INDEX = 999
 # The fields that an author changes seldom come after those that make the entry.
-LATE_FIELDS = ("points", "wrong_points", "partial", "required", "plain", "shuffle")
+LATE_FIELDS = (
+    *("points", "wrong_points", "partial", "required", "plain", "shuffle"),
+    *("tags", "time_limit_seconds"),
+)
 # The fields that name an entry, in this order.
 NAMING_FIELDS = ("title", "name", "text", "prompt", "left")
 

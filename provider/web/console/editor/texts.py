@@ -207,7 +207,7 @@ CHOICE_TEXTS: Mapping[str, str] = {
 # What a part of a stimulus is, by the field that it is known by.
 PART_TEXTS: Mapping[str, str] = {"audio": "Sound"}
 # The entries of the lists that have pages of their own.
-ENTRY_NOUNS: Mapping[str, str] = {"items": "question"}
+ENTRY_NOUNS: Mapping[str, str] = {"items": "question", "norms": "norm group"}
 ITEM_TEXTS: Mapping[str, str] = {
     "single_choice": "Choice of one answer",
     "multiple_choice": "Choice of several answers",
