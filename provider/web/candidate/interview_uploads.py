@@ -37,12 +37,12 @@ from provider.services import current_services
 from provider.storage import secrets
 from provider.storage.growing_file import GrowingFile
 from provider.storage.media import StoredFile
-from provider.texts import gettext
+from provider.texts import gettext, gettext_noop
 from provider.web.candidate import tus
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 from provider.web.candidate.tus import Announcement, PieceHeaders, UploadRejected
 
-DAMAGED_MESSAGE = "The recording did not arrive whole. Please send it again"
+DAMAGED_MESSAGE = gettext_noop("The recording did not arrive whole. Please send it again")
 
 
 @dataclass(frozen=True)
