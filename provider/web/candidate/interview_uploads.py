@@ -191,9 +191,9 @@ def _describe_piece(upload: Upload, headers: PieceHeaders, size: int) -> Piece:
 
 def _has_pieces(upload: Upload) -> bool:
     """Whether an earlier release has stored the first bytes of a take as pieces."""
-    return bool(upload.received and not current_services().media.exists(upload.growing_key)) and (
-        bool(upload.pieces)
-    )
+    if not upload.received or current_services().media.has_growing(upload.growing_key):
+        return False
+    return bool(upload.pieces)
 
 
 def _append(
