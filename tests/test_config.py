@@ -116,6 +116,8 @@ VALUES: list[tuple[str, str, str, Any]] = [
         ),
     ),
     ("REQUEST_TIMEOUT", "90s", "request_timeout", timedelta(seconds=90)),
+    ("RECORDING_SIZE", "480p", "shrinks_recordings", True),
+    ("RECORDING_SIZE", "original", "shrinks_recordings", False),
     ("MIN_FREE_SPACE", "500MB", "min_free_bytes", 500_000_000),
     ("MIN_FREE_SPACE", "2 GB", "min_free_bytes", 2_000_000_000),
     ("LIMITS_URL", "redis://cache.example.com", "limits_url", "redis://cache.example.com"),
@@ -230,6 +232,7 @@ BAD = [
     ("RETRY_SCHEDULE", "99999999s"),
     ("RETRY_SCHEDULE", "٥s"),
     ("REQUEST_TIMEOUT", "90"),
+    ("RECORDING_SIZE", "720p"),
     ("MIN_FREE_SPACE", "5 %"),
     ("MIN_FREE_SPACE", "1TB"),
     ("OPENID_ISSUER", "https://login.example.com"),  # without a client

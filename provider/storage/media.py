@@ -139,6 +139,11 @@ class MediaStore:
         """Whether bytes can be appended to a file; a bucket has whole files only."""
         return self._folder is not None
 
+    def has_growing(self, key: str) -> bool:
+        """Whether a file on disk exists, without the detour of `exists`."""
+        assert self._folder is not None, "a bucket has whole files only"
+        return (self._folder / key).exists()
+
     @contextmanager
     def open_growing(self, key: str) -> Iterator[GrowingFile]:
         """Open a file to append to it, and lock it; a missing file is created empty."""
@@ -155,7 +160,7 @@ class MediaStore:
         target = self._folder / new_key
         try:
             make_folder(target.parent)
-            (target).hardlink_to(self._folder / key)
+            target.hardlink_to(self._folder / key)
             fsync_path(target.parent)
         except OSError as error:
             raise _unavailable(error) from error

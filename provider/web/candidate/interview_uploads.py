@@ -37,12 +37,12 @@ from provider.services import current_services
 from provider.storage import secrets
 from provider.storage.growing_file import GrowingFile
 from provider.storage.media import StoredFile
-from provider.texts import gettext
+from provider.texts import gettext, gettext_noop
 from provider.web.candidate import tus
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 from provider.web.candidate.tus import Announcement, PieceHeaders, UploadRejected
 
-DAMAGED_MESSAGE = "The recording did not arrive whole. Please send it again"
+DAMAGED_MESSAGE = gettext_noop("The recording did not arrive whole. Please send it again")
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,9 @@ def _describe_piece(upload: Upload, headers: PieceHeaders, size: int) -> Piece:
 
 def _has_pieces(upload: Upload) -> bool:
     """Whether an earlier release has stored the first bytes of a take as pieces."""
-    return bool(upload.received and not current_services().media.exists(upload.growing_key)) and (
-        bool(upload.pieces)
-    )
+    if not upload.received or current_services().media.has_growing(upload.growing_key):
+        return False
+    return bool(upload.pieces)
 
 
 def _append(

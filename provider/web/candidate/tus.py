@@ -156,7 +156,7 @@ def _parse_checksum() -> tuple[str, bytes] | None:
     algorithm, _, text = request.headers["Upload-Checksum"].partition(" ")
     digest = _decode_base64(text)
     if algorithm not in CHECKSUM_ALGORITHMS or not digest:
-        raise UploadRejected(400, "The Upload-Checksum should be sha256 or sha1 with Base64")
+        raise UploadRejected(400, "The piece came with an unknown checksum: reload this page")
     return algorithm, digest
 
 
@@ -167,7 +167,7 @@ def _parse_repr_digest() -> str | None:
     match = REPR_DIGEST_PATTERN.search(request.headers["Repr-Digest"])
     digest = _decode_base64(match[1]) if match else b""
     if len(digest) != hashlib.sha256().digest_size:
-        raise UploadRejected(400, "The Repr-Digest should be sha-256=:BASE64:")
+        raise UploadRejected(400, "The recording came with a wrong SHA-256: reload this page")
     return digest.hex()
 
 

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
+    ColumnElement,
     CursorResult,
     ForeignKey,
-    Select,
     String,
     UniqueConstraint,
+    and_,
     exists,
     func,
     or_,
@@ -203,9 +204,7 @@ def open_upload(
             upload.set_size(size)
         upload.missing_since = None
         return upload
-    unfinished = session.scalar(
-        select(func.count()).select_from(_unfinished_uploads(interview).subquery())
-    )
+    unfinished = session.scalar(select(func.count(Upload.id)).where(_is_unfinished(interview)))
     if (unfinished or 0) >= MAX_UNFINISHED_UPLOADS:
         raise Conflict("Too many recordings of this interview were not sent to their end")
     upload = Upload(
@@ -311,10 +310,9 @@ def bytes_left(session: Session, interview: Interview, upload: Upload | None = N
     start = interview.started_at
     recorded = sum(take.size for take in interview.recordings if start and take.created_at >= start)
     # Bytes that were announced but never sent must not block a later take.
-    unfinished = _unfinished_uploads(interview)
-    if upload is not None:
-        unfinished = unfinished.where(Upload.id != upload.id)
-    received = select(func.coalesce(func.sum(unfinished.subquery().c.received), 0))
+    received = select(func.coalesce(func.sum(Upload.received), 0)).where(
+        _is_unfinished(interview), Upload.id != (upload.id if upload else 0)
+    )
     used = recorded + (session.scalar(received) or 0)
     return max(0, min(quota_bytes(interview.questions) - used, MAX_TAKE_BYTES))
 
@@ -331,8 +329,8 @@ def discard(db: Database, media: MediaStore, public_id: str) -> None:
             session.delete(upload)
 
 
-def _unfinished_uploads(interview: Interview) -> Select[Upload]:
-    return select(Upload).where(
+def _is_unfinished(interview: Interview) -> ColumnElement[bool]:
+    return and_(
         Upload.order_id == interview.id,
         Upload.recording_id.is_(None),
         Upload.missing_since.is_(None),
