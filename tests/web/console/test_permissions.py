@@ -86,6 +86,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("interviews.detail", "GET"): Permission.VIEW_RESULTS,
     ("interviews.media_file", "GET"): Permission.VIEW_RESULTS,
     ("interviews.download_original", "GET"): Permission.VIEW_RESULTS,
+    ("interview_trial.step", "GET"): Permission.EDIT_PRODUCTS,
     ("interviews.files.answer_file", "GET"): Permission.VIEW_RESULTS,
     ("interviews.save_rating", "POST"): Permission.RATE_INTERVIEWS,
     ("interviews.confirm_completion", "GET"): Permission.RATE_INTERVIEWS,
