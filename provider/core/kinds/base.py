@@ -17,6 +17,7 @@ from provider.core.products.documents import DocumentWarning
 from provider.core.products.files import FileSlot
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff.permissions import Permission
+from provider.errors import Invalid
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from provider.texts import Text
@@ -79,6 +80,10 @@ def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
     return ()
 
 
+def _take_no_video(_media: MediaStore, _digest: str) -> None:
+    raise Invalid("This product takes no video")
+
+
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
     return ()
 
@@ -108,6 +113,7 @@ class Kind:
     `find_warnings` takes the loaded content of a document that is imported.
     `find_file_slots` takes a content as a mapping, which may be incomplete, and returns the places
     that name files.
+    `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """
@@ -129,6 +135,7 @@ class Kind:
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots
+    prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property

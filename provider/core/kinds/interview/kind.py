@@ -17,7 +17,7 @@ from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
-from provider.core.kinds.interview.template_video import DISCARD_VIDEO_PIECES
+from provider.core.kinds.interview.template_video import prepare_video
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
@@ -78,6 +78,7 @@ KIND = Kind(
     ),
     find_warnings=content.find_warnings,
     find_file_slots=find_file_slots,
+    prepare_video=prepare_video,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
@@ -119,7 +120,6 @@ KIND = Kind(
         CLOSE_ATTEMPTS,
         RECORD_PAUSES,
         DISCARD_ABANDONED_UPLOADS,
-        DISCARD_VIDEO_PIECES,
     ),
     media=KindMedia(
         RECORDING_KEY_PATTERN,

@@ -9,10 +9,10 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from playwright.sync_api import FilePayload, Page, expect
 
-from provider.core.kinds.interview.template_video import FOLDER
 from provider.core.products import Product
 from provider.core.products.documents import Document
 from provider.core.products.draft_edits import ROOT
+from provider.core.products.video_pieces import FOLDER
 from provider.core.sample_video import webm
 from provider.services import Services
 from tests import factories
