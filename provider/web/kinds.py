@@ -13,6 +13,7 @@ from provider.web.console import (
     interview_captions,
     interview_completion,
     interview_reviews,
+    interview_trial,
     interviews,
 )
 from provider.web.report import interview_media
@@ -45,6 +46,11 @@ KIND_PAGES: dict[str, KindPages] = {
         products=assessment_rescoring.routes,
         trial=assessment_trial.routes,
     ),
-    "interview": KindPages(interview.routes, interviews.routes, interview_media.routes),
+    "interview": KindPages(
+        candidate=interview.routes,
+        console=interviews.routes,
+        report=interview_media.routes,
+        trial=interview_trial.routes,
+    ),
     "check": KindPages(candidate=check.routes, console=checks.routes),
 }

@@ -13,7 +13,6 @@ from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
 from provider.core.kinds.base import Kind, MediaReference, StoredMedia
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
-from provider.core.kinds.interview.template_video import prepare_video
 from provider.core.orders import COUNT_ORDERS, EXPIRE_ORDERS, SEND_REMINDERS
 from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RUNS
 from provider.core.orders.states import NOBODY, STAFF
@@ -109,7 +108,9 @@ def store_files(document: Document, read: Callable[[str], bytes], media: MediaSt
     validate(document, kind.schema)
     content = deepcopy(document.content)
     try:
-        stored_files = files.store_files(kind.find_file_slots(content), read, media, prepare_video)
+        stored_files = files.store_files(
+            kind.find_file_slots(content), read, media, kind.prepare_video
+        )
     except DocumentError as error:
         raise document.error_at(error.path, error.problem) from error
     return replace(document, content=content, files=stored_files)

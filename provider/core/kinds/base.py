@@ -17,6 +17,7 @@ from provider.core.products.documents import DocumentWarning
 from provider.core.products.files import FileSlot
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff.permissions import Permission
+from provider.errors import Invalid
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from provider.texts import Text
@@ -87,6 +88,10 @@ def _describe_nothing(_list_name: str, _entry: Mapping[str, Any]) -> str:
     return ""
 
 
+def _take_no_video(_media: MediaStore, _digest: str) -> None:
+    raise Invalid("This product takes no video")
+
+
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
     return ()
 
@@ -120,6 +125,7 @@ class Kind:
     announced and never arrived, while the staff can still act. An alert tells them.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
+    `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """
@@ -145,6 +151,7 @@ class Kind:
         _find_no_missing_media
     )
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
+    prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property

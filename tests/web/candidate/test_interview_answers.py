@@ -1,23 +1,29 @@
 """Questions of an interview that are answered by a text, a choice or a file."""
 
 import io
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from provider.core.kinds.answer_files import MAX_FILES
+from provider.core.kinds.answer_files import MAX_FILES, AnswerFile, media_key
 from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview.given_answers import GivenAnswer
 from provider.core.orders import PDF as PDF_REPORT
 from provider.core.orders import REPORT, Link
 from provider.core.orders.given_time import to_milliseconds
-from provider.maintenance.erasure import delete_recordings
+from provider.maintenance.erasure import delete_recordings, erase_order
 from provider.maintenance.media_copy import list_media_references
+from provider.maintenance.person_export import export_person
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
+from tests.maintenance.test_erasure import deliver_everything
 from tests.web.candidate.test_pages import open_invitation, submit_form
 from tests.web.console_client import ConsoleClient
 from tests.web.report.test_pages import pdf_text
@@ -310,3 +316,36 @@ def test_staff_see_the_answers_after_the_submission(
     download = console.client.get(f"{page}/files/{file_id}")
     assert (download.data, download.mimetype) == (PDF, "application/octet-stream")
     assert "attachment" in download.headers["Content-Disposition"]
+
+
+def test_answers_are_exported_and_erased(
+    client: FlaskClient, services: Services, started: str, tmp_path: Path
+) -> None:
+    answer_all(client, started)
+    file_id = saved(services, started)["paper"]["file"]
+    with services.db.writing() as session:
+        order = Interview.find(session, started)
+        order.cancel(session, "sam", "The job is filled", services.now())
+    folder = tmp_path / "export"
+    with services.db.reading() as session:
+        order = Interview.find(session, started)
+        export_person(
+            session,
+            services.media,
+            services.secret_box,
+            order.account,
+            order.candidate.email,
+            folder,
+        )
+    document = json.loads((folder / "data.json").read_text())["orders"][0]
+    rows = {row["question"]: row["value"] for row in document["tables"]["interview_answers"]}
+    assert (rows["letter"], rows["days"]) == ("Two\nwords", "Both")
+    assert document["tables"]["answer_files"][0]["name"] == "my paper.pdf"
+    assert (folder / "files" / media_key(file_id)).read_bytes() == PDF
+    deliver_everything(services)
+    now = services.now()
+    erase_order(services.db, services.media, services.secret_box, started, actor="sam", now=now)
+    assert list(services.media.list_files(folder="answer-files")) == []
+    with services.db.reading() as session:
+        for table in (GivenAnswer, AnswerFile):
+            assert session.scalar(select(func.count()).select_from(table)) == 0

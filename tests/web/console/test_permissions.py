@@ -88,6 +88,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("interviews.detail", "GET"): Permission.VIEW_RESULTS,
     ("interviews.media_file", "GET"): Permission.VIEW_RESULTS,
     ("interviews.download_original", "GET"): Permission.VIEW_RESULTS,
+    ("interview_trial.step", "GET"): Permission.EDIT_PRODUCTS,
     ("interviews.files.answer_file", "GET"): Permission.VIEW_RESULTS,
     ("interviews.captions", "GET"): Permission.VIEW_RESULTS,
     ("interviews.reviews.save_rating", "POST"): Permission.RATE_INTERVIEWS,

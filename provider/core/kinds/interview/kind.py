@@ -18,7 +18,7 @@ from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
-from provider.core.kinds.interview.template_video import DISCARD_VIDEO_PIECES
+from provider.core.kinds.interview.template_video import prepare_video
 from provider.core.kinds.interview.upload_cleanup import (
     DISCARD_ABANDONED_UPLOADS,
     find_missing_takes,
@@ -86,6 +86,7 @@ KIND = Kind(
     find_warnings=content.find_warnings,
     find_file_slots=find_file_slots,
     find_missing_media=find_missing_takes,
+    prepare_video=prepare_video,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
@@ -149,7 +150,6 @@ KIND = Kind(
         CLOSE_ATTEMPTS,
         RECORD_PAUSES,
         DISCARD_ABANDONED_UPLOADS,
-        DISCARD_VIDEO_PIECES,
     ),
     media=KindMedia(
         RECORDING_KEY_PATTERN,

@@ -8,7 +8,8 @@ from flask import Blueprint, request, url_for
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.wrappers import Response
 
-from provider.core.kinds.interview.template_video import WRONG_VIDEO_MESSAGE, prepare_video
+from provider.core.kinds import KINDS
+from provider.core.kinds.base import Kind
 from provider.core.products import Product
 from provider.core.products.draft_files import add_file, list_files, make_file_name
 from provider.core.products.files import (
@@ -20,6 +21,7 @@ from provider.core.products.files import (
     media_key,
 )
 from provider.core.products.pictures import clean_picture
+from provider.core.products.video_pieces import WRONG_VIDEO_MESSAGE
 from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
@@ -79,12 +81,16 @@ def store_uploads(product_id: str) -> Uploads:
     """
     stored: dict[str, StoredProductFile] = {}
     problems: dict[str, str] = {}
+    if not any(upload.filename for upload in request.files.values()):
+        return Uploads()
+    with current_services().db.reading() as session:
+        kind = KINDS[Product.find(session, product_id).kind]
     for input_name, upload in request.files.items():
         name = input_name.removeprefix(UPLOAD_PREFIX)
         if not upload.filename or name == input_name:
             continue
         try:
-            stored[name] = _store(upload, name.rpartition(".")[2])
+            stored[name] = _store(upload, name.rpartition(".")[2], kind)
         except Invalid as error:
             problems[name] = f"{error}."
         upload.close()  # a large one is a temporary file
@@ -96,7 +102,7 @@ def store_uploads(product_id: str) -> Uploads:
     return Uploads(names, problems)
 
 
-def _store(upload: FileStorage, field_name: str) -> StoredProductFile:
+def _store(upload: FileStorage, field_name: str, kind: Kind) -> StoredProductFile:
     """Store one file. Raises Invalid for a file that the field does not take."""
     if field_name not in EXTENSIONS:
         raise Invalid("This field takes no file")
@@ -112,7 +118,7 @@ def _store(upload: FileStorage, field_name: str) -> StoredProductFile:
     digest = sha256(content).hexdigest()
     current_services().media.put(media_key(digest), [content])
     if field_name == VIDEO:
-        prepare_video(current_services().media, digest)
+        kind.prepare_video(current_services().media, digest)
     extension = EXTENSIONS[field_name][content_type]
     name = make_file_name(upload.filename or "", extension)
     return StoredProductFile(name, content_type, len(content), digest)

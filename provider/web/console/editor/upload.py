@@ -7,7 +7,6 @@ from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from provider.core.kinds import KINDS
-from provider.core.kinds.interview.template_video import prepare_video
 from provider.core.products import Product
 from provider.core.products.documents import Document, decode_documents
 from provider.core.products.draft import Content, node_digest
@@ -61,10 +60,11 @@ def _store_files(
     Raises Invalid for a file of a wrong type or size.
     """
     files, media = [], current_services().media
-    for slot in KINDS[document.kind].find_file_slots(content):
+    kind = KINDS[document.kind]
+    for slot in kind.find_file_slots(content):
         if slot.value in sent or slot.value.startswith("data:"):
             try:
-                files.append((slot, store_file(slot, sent.__getitem__, media, prepare_video)))
+                files.append((slot, store_file(slot, sent.__getitem__, media, kind.prepare_video)))
             except DocumentError as error:
                 raise document.error_at(error.path, error.problem) from error
     return files

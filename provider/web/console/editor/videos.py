@@ -8,10 +8,11 @@ from dataclasses import replace
 from flask import Blueprint, jsonify, request
 from werkzeug.wrappers import Response
 
-from provider.core.kinds.interview.template_video import add_piece, join_pieces
+from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.draft_files import add_file, list_files, make_file_name
 from provider.core.products.files import EXTENSIONS, VIDEO, poster_key
+from provider.core.products.video_pieces import add_piece, discard_abandoned, join_pieces
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
@@ -26,9 +27,10 @@ routes = Blueprint("editor_videos", __name__, url_prefix="/products/<product_id>
 @routes.post("")
 @requires(Permission.EDIT_PRODUCTS)
 def begin(product_id: str) -> Response:
-    """Return the id of a new upload (JSON). Nothing is stored yet."""
+    """Return the id of a new upload (JSON), and delete what others have not sent to its end."""
     with current_services().db.reading() as session:
         Product.find(session, product_id)
+    discard_abandoned(current_services().media, current_services().now())
     return jsonify(upload=secrets.generate_public_id())
 
 
@@ -51,8 +53,10 @@ def finish(product_id: str, upload_id: str) -> tuple[Response, int]:
     """Join the pieces, decode the video, and make it a file of the draft."""
     services = current_services()
     size = request.form.get("size", 0, type=int)
+    with services.db.reading() as session:
+        kind = KINDS[Product.find(session, product_id).kind]
     try:
-        stored = join_pieces(services.media, upload_id, "video", size)
+        stored = join_pieces(services.media, upload_id, "video", size, kind.prepare_video)
         name = make_file_name(request.form.get("name", ""), EXTENSIONS[VIDEO][stored.type])
         with services.db.writing() as session:
             product = Product.find(session, product_id)

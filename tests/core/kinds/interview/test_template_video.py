@@ -10,10 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from provider.core import kinds
-from provider.core.kinds.interview import template_video
-from provider.core.kinds.interview.template_video import DISCARD_VIDEO_PIECES, FOLDER
+from provider.core.kinds.interview.template_video import prepare_video
+from provider.core.products import video_pieces
 from provider.core.products.documents import Document
 from provider.core.products.files import media_key, playable_key, poster_key
+from provider.core.products.video_pieces import FOLDER
 from provider.core.sample_video import webm
 from provider.errors import Conflict, Invalid, NotFound
 from provider.maintenance.media_copy import list_media_references
@@ -137,14 +138,16 @@ def pieces(services: Services, content: bytes, size: int = 1000) -> str:
     upload_id = generate_public_id()
     for start_byte in range(0, len(content), size):
         piece = content[start_byte : start_byte + size]
-        template_video.add_piece(services.media, upload_id, start_byte, piece)
+        video_pieces.add_piece(services.media, upload_id, start_byte, piece)
     return upload_id
 
 
 def test_pieces_become_one_video(services: Services) -> None:
     upload_id = pieces(services, VIDEO)
-    template_video.add_piece(services.media, upload_id, 0, VIDEO[:1000])  # sent again
-    file = template_video.join_pieces(services.media, upload_id, "anna.webm", len(VIDEO))
+    video_pieces.add_piece(services.media, upload_id, 0, VIDEO[:1000])  # sent again
+    file = video_pieces.join_pieces(
+        services.media, upload_id, "anna.webm", len(VIDEO), prepare_video
+    )
     digest = sha256(VIDEO).hexdigest()
     assert (file.sha256, file.size, file.type) == (digest, len(VIDEO), "video/webm")
     assert b"".join(services.media.read_range(file_key := media_key(digest), 0, file.size)) == VIDEO
@@ -154,14 +157,18 @@ def test_pieces_become_one_video(services: Services) -> None:
 
 def test_missing_piece_and_wrong_file_are_refused(services: Services) -> None:
     with pytest.raises(Conflict, match="choose the file again"):
-        template_video.join_pieces(services.media, pieces(services, VIDEO[:2000]), "a", len(VIDEO))
+        video_pieces.join_pieces(
+            services.media, pieces(services, VIDEO[:2000]), "a", len(VIDEO), prepare_video
+        )
     upload_id = generate_public_id()
-    template_video.add_piece(services.media, upload_id, 1000, b"later")
+    video_pieces.add_piece(services.media, upload_id, 1000, b"later")
     with pytest.raises(Conflict):
-        template_video.join_pieces(services.media, upload_id, "a", 1005)
+        video_pieces.join_pieces(services.media, upload_id, "a", 1005, prepare_video)
     for content in (b"text" * 10, VIDEO[:400]):
         with pytest.raises(Invalid):
-            template_video.join_pieces(services.media, pieces(services, content), "a", len(content))
+            video_pieces.join_pieces(
+                services.media, pieces(services, content), "a", len(content), prepare_video
+            )
     assert [key for key, _ in services.media.list_files(folder="product-files")] == []
 
 
@@ -172,9 +179,9 @@ def test_piece_outside_the_limits_is_refused(
     services: Services, start_byte: int, content: bytes
 ) -> None:
     with pytest.raises(Invalid, match="at most 100 MB"):
-        template_video.add_piece(services.media, generate_public_id(), start_byte, content)
+        video_pieces.add_piece(services.media, generate_public_id(), start_byte, content)
     with pytest.raises(NotFound):
-        template_video.add_piece(services.media, "../../x", 0, b"x")
+        video_pieces.add_piece(services.media, "../../x", 0, b"x")
 
 
 def test_pieces_of_an_abandoned_video_are_deleted(
@@ -182,8 +189,8 @@ def test_pieces_of_an_abandoned_video_are_deleted(
 ) -> None:
     pieces(services, VIDEO)
     clock.current_time = factories.present()  # files have the time of the machine
-    DISCARD_VIDEO_PIECES.run(services)
+    video_pieces.discard_abandoned(services.media, services.now())
     assert list(services.media.list_files(folder=FOLDER)) != []
     clock.advance(timedelta(days=1, minutes=1))
-    DISCARD_VIDEO_PIECES.run(services)
+    video_pieces.discard_abandoned(services.media, services.now())
     assert list(services.media.list_files(folder=FOLDER)) == []

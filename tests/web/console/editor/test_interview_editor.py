@@ -9,10 +9,10 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from playwright.sync_api import FilePayload, Page, expect
 
-from provider.core.kinds.interview.template_video import FOLDER
 from provider.core.products import Product
 from provider.core.products.documents import Document
 from provider.core.products.draft_edits import ROOT
+from provider.core.products.video_pieces import FOLDER
 from provider.core.sample_video import webm
 from provider.services import Services
 from tests import factories
@@ -222,3 +222,34 @@ def test_pages_of_a_published_template_with_files_are_shown(
     assert f'src="{LIST}{template_id}/edit/files/anna.webm"' in unescape(
         page.partition("srcdoc=")[2]
     )
+
+
+def test_author_walks_through_the_pages_of_a_draft(
+    services: Services, console: ConsoleClient
+) -> None:
+    content = {
+        "introduction": {"text": "Welcome"},
+        "practice": {"text": "Your name?"},
+        "questions": [
+            {"key": "why", "text": "Why?", "media": {"video": "anna.webm"}},
+            {"key": "letter", "text": "Write.", "answer": "text"},
+            {"key": "days", "text": "Which days?", "answer": "choice", "options": ["One", "Two"]},
+            {"key": "paper", "text": "Send it.", "answer": "file"},
+        ],
+        "closing": {"text": "Bye"},
+    }
+    template_id = factories.create_product(
+        services, "interview", content, "talk", "Talk", files={"anna.webm": VIDEO}
+    )
+    walk = f"{LIST}{template_id}/walk"
+    assert f'href="{walk}/1"' in console.get_text(f"{LIST}{template_id}/edit")
+    expected = ["Welcome", "Your name?", "Why?", "<textarea", 'value="Two"', 'type="file"', "Bye"]
+    for number, text in enumerate(expected, 1):
+        page = console.get_text(f"{walk}/{number}")
+        assert text in page
+        assert ("Next page" in page) == (number < len(expected))
+    assert console.client.get(f"{walk}/{len(expected) + 1}").status_code == 404
+    test_id = factories.create_test(services)
+    assert console.client.get(f"{LIST}{test_id}/walk/1").status_code == 400
+    save_entry(console, template_id, QUESTION, text="")
+    assert "Correct them, then try it" in console.client.get(f"{walk}/1").text
