@@ -51,7 +51,9 @@ def save_captions(
     if recording.is_deleted:
         raise Conflict("This recording was deleted: the time of its storage is over")
     if not LANGUAGE_PATTERN.fullmatch(language):
-        raise Invalid("The language should be a tag: two or three letters, and a country where it matters")
+        raise Invalid(
+            "The language should be a tag: two or three letters, and a country where it matters"
+        )
     normal_text = normalise(text)
     caption = recording.caption
     if caption is None:
