@@ -3,6 +3,7 @@
 import os
 import re
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -195,11 +196,11 @@ def create_product(
     name: str,
     *,
     publish: bool = True,
+    files: Mapping[str, bytes] | None = None,
 ) -> str:
-    """Return the public id of a product imported from `content`."""
+    """Return the public id of a product imported from `content`, with `files` by name."""
     document = Document(kind, key, name, content | {"name": name}, source="factories")
-    no_files: dict[str, bytes] = {}
-    document = kinds.store_files(document, no_files.__getitem__, services.media)
+    document = kinds.store_files(document, (files or {}).__getitem__, services.media)
     with services.db.writing() as session:
         product, _ = kinds.import_document(session, document, services.now())
         if publish:

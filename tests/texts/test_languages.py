@@ -44,7 +44,7 @@ SAME_TEXTS = {
 NAMES = {
     *("Chrome", "Edge", "Firefox", "Safari", "Mac", "PDF", "Provider", "API"),
     *("ISO", "SHA", "Upload-Offset", "application", "offset+octet-stream"),
-    *("JPEG", "PNG", "WebP", "WebVTT", "WEBVTT"),
+    *("JPEG", "PNG", "WebP", "MP", "WebM", "WebVTT", "WEBVTT"),
 }
 
 

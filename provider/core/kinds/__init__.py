@@ -13,6 +13,7 @@ from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
 from provider.core.kinds.base import Kind, MediaReference, StoredMedia
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
+from provider.core.kinds.interview.template_video import prepare_video
 from provider.core.orders import COUNT_ORDERS, EXPIRE_ORDERS, SEND_REMINDERS
 from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RUNS
 from provider.core.orders.states import NOBODY, STAFF
@@ -53,16 +54,24 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
 
 
 def _list_product_files(session: Session) -> Iterator[MediaReference]:
-    query = select(_PRODUCT_DIGEST).distinct().order_by(_PRODUCT_DIGEST)
-    for digest in session.scalars(query):
+    columns = _PRODUCT_FILES.sha256, _PRODUCT_FILES.type
+    query = select(*columns).distinct().order_by(*columns)
+    for digest, content_type in session.execute(query):
         yield MediaReference(files.media_key(digest), digest)
+        if content_type in files.EXTENSIONS[files.VIDEO]:
+            yield MediaReference(files.playable_key(digest))
+            yield MediaReference(files.poster_key(digest))
 
 
-# The SHA-256 of every file that a version has or that an author added to a draft.
-_PRODUCT_DIGEST = (
-    union_all(select(ProductFile.sha256), select(DraftFile.sha256)).subquery().c.sha256
+# The SHA-256 and the type of every file that a version has or that an author added to a draft.
+_PRODUCT_FILES = (
+    union_all(
+        select(ProductFile.sha256, ProductFile.type), select(DraftFile.sha256, DraftFile.type)
+    )
+    .subquery()
+    .c
 )
-PRODUCT_MEDIA = StoredMedia(files.KEY_PATTERN, _PRODUCT_DIGEST, _list_product_files)
+PRODUCT_MEDIA = StoredMedia(files.KEY_PATTERN, _PRODUCT_FILES.sha256, _list_product_files)
 
 
 def list_stored_media() -> list[StoredMedia]:
@@ -100,7 +109,7 @@ def store_files(document: Document, read: Callable[[str], bytes], media: MediaSt
     validate(document, kind.schema)
     content = deepcopy(document.content)
     try:
-        stored_files = files.store_files(kind.find_file_slots(content), read, media)
+        stored_files = files.store_files(kind.find_file_slots(content), read, media, prepare_video)
     except DocumentError as error:
         raise document.error_at(error.path, error.problem) from error
     return replace(document, content=content, files=stored_files)

@@ -31,7 +31,7 @@ def list_files(session: Session, product: Product) -> dict[str, StoredProductFil
         .join(ProductVersion, ProductVersion.id == ProductFile.version_id)
         .where(ProductVersion.product_id == product.id)
     )
-    rows = [row.tuple() for row in session.execute(query)]
+    rows = [(number, file) for number, file in session.execute(query)]
     base = draft.base_number if draft else max((number for number, _ in rows), default=0)
     rows.sort(key=lambda row: (row[0] <= base, row[0]))
     files = {file.name: _stored(file) for _, file in rows}

@@ -18,7 +18,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.core.products.schema_fields import StrictField
-from provider.errors import DocumentError
+from provider.errors import DocumentError, Invalid
 from provider.storage.database import Base
 from provider.storage.file_types import detect_type
 from provider.storage.media import MediaStore
@@ -126,23 +126,30 @@ def read_beside(folder: Path) -> Callable[[str], bytes]:
 
 
 def store_files(
-    slots: Iterable[FileSlot], read: Callable[[str], bytes], media: MediaStore
+    slots: Iterable[FileSlot],
+    read: Callable[[str], bytes],
+    media: MediaStore,
+    prepare_video: Callable[[MediaStore, str], None],
 ) -> tuple[StoredProductFile, ...]:
     """Store the files of a content in media storage, and write their names into its slots.
 
-    `read` returns a file by its name. Raises DocumentError with the path of a wrong file, and
+    `read` returns a file by its name. `prepare_video` decodes a stored video, which has the given
+    SHA-256, or raises Invalid. Raises DocumentError with the path of a wrong file, and
     Unavailable. A file that no version names in the end is deleted by `media prune`.
     """
     stored: dict[str, StoredProductFile] = {}
     for slot in slots:
-        file = store_file(slot, read, media)
+        file = store_file(slot, read, media, prepare_video)
         slot.part[slot.field] = file.name
         stored[file.name] = file
     return tuple(stored.values())
 
 
 def store_file(
-    slot: FileSlot, read: Callable[[str], bytes], media: MediaStore
+    slot: FileSlot,
+    read: Callable[[str], bytes],
+    media: MediaStore,
+    prepare_video: Callable[[MediaStore, str], None],
 ) -> StoredProductFile:
     """Store the file of a slot in media storage. A `data:` URI gets a name by its content.
 
@@ -154,6 +161,11 @@ def store_file(
     if name.startswith("data:"):
         name = f"{digest[:16]}.{EXTENSIONS[slot.field][content_type]}"
     media.put(media_key(digest), [content])
+    if slot.field == VIDEO:
+        try:
+            prepare_video(media, digest)
+        except Invalid as error:
+            raise DocumentError(slot.path, f"cannot be shown as a video: {error}") from error
     return StoredProductFile(name, content_type, len(content), digest)
 
 

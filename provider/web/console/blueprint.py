@@ -48,6 +48,7 @@ from provider.web.console.editor import (
     publishing,
     upload,
     versions,
+    videos,
 )
 
 routes = Blueprint("console", __name__, url_prefix="/console")
@@ -86,6 +87,7 @@ for section in (
     upload,
     files,
     versions,
+    videos,
     accounts,
     account_creation,
     account_emails,

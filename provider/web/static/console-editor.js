@@ -29,6 +29,8 @@ if (form) {
       const shown = field.querySelector("[data-file-shown]");
       shown.hidden = false;
       shown.src = file.url;
+      const drop = field.querySelector("[data-drop-file]");
+      if (drop) drop.checked = false;
     }
     for (const input of form.querySelectorAll("input[type=file]")) input.value = "";
   }

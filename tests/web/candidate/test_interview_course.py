@@ -99,7 +99,7 @@ def test_order_can_leave_the_practice_out(client: FlaskClient, services: Service
         preferences=["practice", "time_limit"],
     )  # fmt: skip
     page = open_invitation(client, services, public_id).text
-    assert "At most 45 min after the start" in page
+    assert "At most 45 minutes after the start" in page
     assert start(client, services, public_id) == f"/c/o/{public_id}/questions/1"
 
 

@@ -984,6 +984,10 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "editor_publish.perform": {Action.PRODUCT_PUBLISHED: publish_draft},
     # A trial stores nothing.
     "assessment_trial.answer": {},
+    # A video alone changes no draft: the form that names it does.
+    "editor_videos.begin": {},
+    "editor_videos.send_piece": {},
+    "editor_videos.finish": {},
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},
     "account_emails.save": {Action.ACCOUNT_CHANGED: change_account_email},

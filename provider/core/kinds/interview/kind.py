@@ -18,6 +18,7 @@ from provider.core.kinds.interview.question_media import find_file_slots
 from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
+from provider.core.kinds.interview.template_video import DISCARD_VIDEO_PIECES
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
@@ -138,7 +139,12 @@ KIND = Kind(
         Upload.sha256,
         Upload.received,
     ),
-    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES, DISCARD_ABANDONED_UPLOADS),
+    scheduled_works=(
+        CLOSE_ATTEMPTS,
+        RECORD_PAUSES,
+        DISCARD_ABANDONED_UPLOADS,
+        DISCARD_VIDEO_PIECES,
+    ),
     media=KindMedia(
         RECORDING_KEY_PATTERN,
         Recording.public_id,

@@ -49,13 +49,15 @@ class MediaSchema(DocumentSchema):
 
 
 def find_file_slots(content: dict[str, Any]) -> Iterator[FileSlot]:
-    """Yield the places of a valid content of an interview template that name files."""
+    """Yield the places of an interview template that name files; the content may be incomplete."""
     parts = [(name, content.get(name)) for name in ("introduction", "practice", "closing")]
+    questions = content.get("questions")
     parts += [
-        (f"questions[{index}]", question) for index, question in enumerate(content["questions"])
+        (f"questions[{index}]", question)
+        for index, question in enumerate(questions if isinstance(questions, list) else [])
     ]
     for path, part in parts:
-        media = part.get("media", {}) if part else {}
+        media = part.get("media") if isinstance(part, dict) else None
         for name in (VIDEO, PICTURE):
-            if name in media:
+            if isinstance(media, dict) and isinstance(media.get(name), str) and media[name]:
                 yield FileSlot(media, name, f"{path}.media.{name}")

@@ -34,7 +34,7 @@ from provider.errors import NotFound
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act
 from provider.web.console.editor import texts
-from provider.web.console.editor.files import file_address
+from provider.web.console.editor.files import file_address, poster_address
 from provider.web.console.editor.forms import page_lists
 from provider.web.console.editor.widgets import inner_schema
 
@@ -76,6 +76,10 @@ class Editing:
     def file_url(self, name: str) -> str:
         """Return the address of a picture or a sound of the draft."""
         return file_address(self.product, name)
+
+    def poster_url(self, name: str) -> str:
+        """Return the address of the poster of a video of the draft."""
+        return poster_address(self.product, name)
 
     @property
     def slots(self) -> list[FileSlot]:

@@ -8,12 +8,14 @@ from flask import Blueprint, request, url_for
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.wrappers import Response
 
+from provider.core.kinds.interview.template_video import WRONG_VIDEO_MESSAGE, prepare_video
 from provider.core.products import Product
 from provider.core.products.draft_files import add_file, list_files, make_file_name
 from provider.core.products.files import (
     EXTENSIONS,
     MAX_BYTES,
     PICTURE,
+    VIDEO,
     StoredProductFile,
     media_key,
 )
@@ -29,6 +31,7 @@ routes = Blueprint("editor_files", __name__, url_prefix="/products/<product_id>/
 
 # The name of a file input is this and the name of the field, which is hidden beside it.
 UPLOAD_PREFIX = "upload:"
+DROP_PREFIX = "drop:"  # of a check box that removes the file of a field
 _SOUND_ADVICE = "This file is no sound that browsers play. Choose an MP3, M4A, Ogg or WAV file"
 
 
@@ -42,6 +45,9 @@ class Uploads:
     def complete(self, form: MultiDict[str, str]) -> MultiDict[str, str]:
         """Return the form with the names of the files in the fields that they were sent for."""
         completed = form.copy()
+        for name in form:
+            if name.startswith(DROP_PREFIX):
+                completed[name.removeprefix(DROP_PREFIX)] = ""
         for name, file_name in self.names.items():
             completed[name] = file_name
         return completed
@@ -60,6 +66,10 @@ def show(product_id: str, name: str) -> Response:
 
 def file_address(product: Product, name: str) -> str:
     return url_for("console.editor_files.show", product_id=product.public_id, name=name)
+
+
+def poster_address(product: Product, name: str) -> str:
+    return url_for("console.editor_videos.poster", product_id=product.public_id, name=name)
 
 
 def store_uploads(product_id: str) -> Uploads:
@@ -98,9 +108,11 @@ def _store(upload: FileStorage, field_name: str) -> StoredProductFile:
     else:
         content_type = detect_type(content) or ""
         if content_type not in EXTENSIONS[field_name]:
-            raise Invalid(_SOUND_ADVICE)
+            raise Invalid(WRONG_VIDEO_MESSAGE if field_name == VIDEO else _SOUND_ADVICE)
     digest = sha256(content).hexdigest()
     current_services().media.put(media_key(digest), [content])
+    if field_name == VIDEO:
+        prepare_video(current_services().media, digest)
     extension = EXTENSIONS[field_name][content_type]
     name = make_file_name(upload.filename or "", extension)
     return StoredProductFile(name, content_type, len(content), digest)

@@ -38,6 +38,7 @@ def render_preview(editing: Editing, entry: Entry) -> str:
         ),
         order=PREVIEW_ORDER,
         file_url=editing.file_url,
+        poster_url=editing.poster_url,
         selected=MultiDict(),
         selected_values=[],
         error="",

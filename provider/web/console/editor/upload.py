@@ -7,6 +7,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from provider.core.kinds import KINDS
+from provider.core.kinds.interview.template_video import prepare_video
 from provider.core.products import Product
 from provider.core.products.documents import Document, decode_documents
 from provider.core.products.draft import Content, node_digest
@@ -63,7 +64,7 @@ def _store_files(
     for slot in KINDS[document.kind].find_file_slots(content):
         if slot.value in sent or slot.value.startswith("data:"):
             try:
-                files.append((slot, store_file(slot, sent.__getitem__, media)))
+                files.append((slot, store_file(slot, sent.__getitem__, media, prepare_video)))
             except DocumentError as error:
                 raise document.error_at(error.path, error.problem) from error
     return files

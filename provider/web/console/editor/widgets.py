@@ -161,7 +161,9 @@ def read(
 
 def _parse(field: fields.Field[Any], widget: str, text: str) -> Any:
     if not text:
-        return MISSING
+        # Nothing means null where the field has that value beside its default.
+        is_null = field.allow_none and field.load_default not in (None, MISSING)
+        return None if is_null else MISSING
     if widget == NUMBER:
         return parse_number(text)
     if widget == YES_NO:

@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from provider.core.kinds import KINDS
+from provider.core.kinds import KINDS, document_warnings
 from provider.core.kinds.document_check import check_content
 from provider.core.kinds.interview import Interview, content
 from provider.core.kinds.interview.content import OVERRIDES, InterviewContent
 from provider.core.kinds.interview.preferences import apply_preferences
 from provider.core.kinds.interview.question_media import Media, find_file_slots
+from provider.core.kinds.interview.questions import ANSWERS
 from provider.core.products.documents import Document, content_digest, parse_documents, to_yaml
+from provider.core.products.samples import load_sample_documents
 from provider.errors import Invalid
 from provider.services import Services
 from tests import factories
@@ -80,6 +82,18 @@ def test_files_are_found_in_questions_and_messages() -> None:
         "practice.media.video",
         "questions[0].media.video",
     ]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"questions": None, "introduction": "Hello"},
+        {"questions": ["Why?", {"media": "a.mp4"}, {"media": {"video": 5}}]},
+    ],
+)
+def test_incomplete_draft_names_no_files(document: Json) -> None:
+    assert list(find_file_slots(document)) == []
 
 
 @pytest.mark.parametrize(
@@ -197,3 +211,18 @@ def test_order_with_preferences_follows_them_and_notes_the_others(services: Serv
         assert (question.takes, question.answer_seconds) == (3, 120)
         [placed] = order.events
         assert placed.note == "Preferences without an effect: key, odd key, answer_seconds"
+
+
+@pytest.mark.parametrize("document", load_sample_documents(), ids=lambda document: document.key)
+def test_sample_is_imported_without_a_warning(document: Document) -> None:
+    assert document_warnings(document) == []
+
+
+def test_samples_show_every_way_to_answer() -> None:
+    samples = [row for row in load_sample_documents() if row.kind == "interview"]
+    answers = {
+        question.get("answer", "video")
+        for document in samples
+        for question in document.content["questions"]
+    }
+    assert answers == set(ANSWERS)
