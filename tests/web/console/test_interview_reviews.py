@@ -215,7 +215,7 @@ def test_two_reviewers_who_save_at_once_lose_nothing(
                 data={"csrf_token": token, "value": value, "note": number, "based_on": number},
                 headers={"Accept": "application/json"},
             )
-            replies.append(response.json["saved"])
+            replies.append(json.loads(response.text)["saved"])
 
     threads = [
         threading.Thread(target=save, args=(console, token, value))
