@@ -103,6 +103,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
         "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000",
     ),
     ("MEDIA_DOWNLOADS", "proxied", "signed_downloads", False),
+    ("SPEECH_ENGINE", "moonshine", "speech_engine", "moonshine"),
     (
         "RETRY_SCHEDULE",
         "1s, 2m,3h ,4d,1w",
@@ -223,6 +224,7 @@ BAD = [
     ("MEDIA_URL", "s3://films?endpoint=s3.example.com"),
     ("MEDIA_URL", "s3://films?endpoint=https://s3.example.com:99999"),
     ("MEDIA_DOWNLOADS", "Signed"),
+    ("SPEECH_ENGINE", "Two words"),
     ("MEDIA_DOWNLOADS", "signed"),  # files on disk have no presigned URLs
     ("RETRY_SCHEDULE", "soon"),
     ("RETRY_SCHEDULE", "5s,,5m"),

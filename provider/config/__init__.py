@@ -185,7 +185,7 @@ class Settings:
         "PROVIDER_SPEECH_ENGINE",
         "the engine that makes captions of recordings when staff ask for them: moonshine (English; "
         "needs the extra speech) or one of a package; default: none",
-        lambda text: (text or "").strip(),
+        parsers.parse_speech_engine,
     )
     instance: Path = _setting(  # noqa: RUF009  (a dataclass field)
         "PROVIDER_INSTANCE",

@@ -166,6 +166,12 @@ def parse_dkim_selector(selector: str | None) -> str | None:
     return selector
 
 
+def parse_speech_engine(name: str | None) -> str:
+    if name and not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name):
+        raise Invalid("PROVIDER_SPEECH_ENGINE should be the name of an engine, such as moonshine")
+    return name or ""
+
+
 def parse_media_url(url: str | None, instance: Path) -> str:
     url = url or f"file:{instance / 'media'}"
     if url.startswith("s3:") and not is_bucket_url(url):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,43 @@ def test_existing_orders_are_found_after_the_upgrade(
         for query in ("zoe nunez", "STRASSENBAU", "d=42", "zz aaaa", "zoë@exam"):
             ids = search.find_order_ids(session, search.read_query(query), OrderFilters(), 9)
             assert ids == [2], query
+
+
+def test_ratings_get_scorecards_that_are_in_once_completed(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0063", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    start = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    orders = [
+        {"kind": "interview", "status": status, "started_at": start} | parents
+        for status in ("completed", "pending")
+    ]
+    insert_rows(empty_db, "orders", *orders)
+    early, first, last = (start + timedelta(hours=hours) for hours in (-1, 1, 2))
+    rows = [
+        (1, "why", "ann", first),
+        (1, "how", "ann", last),
+        (1, "who", "ben", first),
+        (2, "why", "ann", first),
+        (2, "how", "cat", early),  # before a reopening
+    ]
+    insert_rows(
+        empty_db,
+        "ratings",
+        *(
+            {"order_id": order, "question": question, "actor": actor, "rated_at": rated_at}
+            for order, question, actor, rated_at in rows
+        ),
+    )
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    cards, ratings = (reflect_table(empty_db, name).c for name in ("scorecards", "ratings"))
+    columns = (cards.order_id, cards.reviewer, cards.state, cards.submitted_at.is_not(None))
+    with empty_db.engine.connect() as connection:
+        query = sa.select(*columns).order_by(cards.order_id, cards.reviewer)
+        assert [tuple(row) for row in connection.execute(query)] == [
+            (1, "ann", "in", True),
+            (1, "ben", "in", True),
+            (2, "ann", "open", False),
+        ]
+        numbers = connection.scalars(sa.select(ratings.save_number)).all()
+        assert list(numbers) == [1] * len(rows)

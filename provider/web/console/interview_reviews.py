@@ -12,7 +12,7 @@ from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission, Staff
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
-from provider.web.console.authentication import current_staff, record_act, requires
+from provider.web.console.authentication import current_staff, may, record_act, require, requires
 from provider.web.console.interviews import (
     MAX_NOTE_LENGTH,
     Problem,
@@ -100,6 +100,7 @@ def assign(order_id: str) -> Response:
             after = {"reviewer": email}
             record_act(session, Action.REVIEWER_ASSIGNED, f"order:{order_id}", after=after)
     except (Conflict, Invalid) as error:
+        require(Permission.VIEW_RESULTS)  # support assigns reviewers, and sees no results
         return render_interview(order_id, Problem(str(error), 409))
     flash(f"{email} is asked for a scorecard.", "success")
     return _back(order_id, "reviewers")
@@ -117,6 +118,7 @@ def unassign(order_id: str) -> Response:
             before = {"reviewer": email}
             record_act(session, Action.REVIEWER_WITHDRAWN, f"order:{order_id}", before=before)
     except Conflict as error:
+        require(Permission.VIEW_RESULTS)
         return render_interview(order_id, Problem(str(error), 409))
     flash(f"{email} is not asked for a scorecard any more.", "success")
     return _back(order_id, "reviewers")
@@ -253,5 +255,7 @@ def _read_time_note() -> str:
 
 
 def _back(order_id: str, anchor: str = "") -> Response:
+    if not may(Permission.VIEW_RESULTS):
+        return redirect(url_for("console.orders.detail", order_id=order_id), 303)
     url = url_for("console.interviews.detail", order_id=order_id, _anchor=anchor or None)
     return redirect(url, 303)

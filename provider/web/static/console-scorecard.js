@@ -55,10 +55,17 @@ function startAutosave(form) {
 
   form.addEventListener("input", () => schedule(TYPING_DELAY_MS));
   form.addEventListener("change", () => schedule(0));
-  form.addEventListener("submit", () => {
+  // A form that was sent beside a save in progress would be refused as the older one. After a
+  // refusal the form is sent the usual way, and the server shows what it has.
+  form.addEventListener("submit", (event) => {
     clearTimeout(timer);
-    isStopped = true;
-    saved = read();
+    if (isStopped) {
+      saved = read();
+      return;
+    }
+    event.preventDefault();
+    if (read() === saved && !isSaving) show("Saved");
+    else save();
   });
   addEventListener("beforeunload", (event) => {
     if (read() !== saved) event.preventDefault();

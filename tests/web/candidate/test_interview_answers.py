@@ -312,7 +312,7 @@ def test_staff_see_the_answers_after_the_submission(
     text = console.get_text(page)
     assert "Two\nwords</blockquote>" in text
     assert "Both</blockquote>" in text
-    assert text.count("Save<span") == 3  # each answer can be rated
+    assert text.count("Save<span") == 4  # each answer can be rated, and the whole
     download = console.client.get(f"{page}/files/{file_id}")
     assert (download.data, download.mimetype) == (PDF, "application/octet-stream")
     assert "attachment" in download.headers["Content-Disposition"]

@@ -378,7 +378,7 @@ take_scorecard_back = partial(
 withdraw_reviewer = partial(
     post_review,
     path="reviewers/withdraw",
-    before=lambda session, order: order.assign(session, ADMIN, ADMIN, order.started_at),
+    before=lambda session, order: order.assign(session, ADMIN, ADMIN, order.placed_at),
     reviewer="admin@provider.test",
 )
 delete_note = partial(post_review, path="notes/{recording}/{note}/delete", before=add_time_note)
@@ -970,7 +970,9 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "interviews.reviews.delete_note": {Action.INTERVIEW_NOTED: delete_note},
     "interviews.completion.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
     "interviews.captioning.save": {
-        Action.CAPTIONS_SAVED: partial(post_review, path="captions/{recording}", **CAPTIONS)
+        Action.CAPTIONS_SAVED: partial(
+            post_review, path="captions/{recording}", text=CAPTIONS["text"], language="en"
+        )
     },
     "interviews.captioning.delete": {Action.CAPTIONS_DELETED: delete_captions},
     "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},

@@ -116,7 +116,7 @@ class SilentEngine:
 
 @pytest.fixture
 def engine(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENGINES, "silent", SilentEngine)  # type: ignore[arg-type]
+    monkeypatch.setitem(ENGINES, "silent", SilentEngine)
     object.__setattr__(services.settings, "speech_engine", "silent")
 
 

@@ -148,7 +148,7 @@ def test_rating_is_saved_by_itself(player: Page, live_server: LiveServer, interv
 def test_save_that_failed_is_repeated(
     player: Page, live_server: LiveServer, interview: str
 ) -> None:
-    failures = []
+    failures: list[str] = []
 
     def fail_once(route: Route) -> None:
         if failures:

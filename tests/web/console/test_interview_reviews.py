@@ -215,7 +215,7 @@ def test_two_reviewers_who_save_at_once_lose_nothing(
                 data={"csrf_token": token, "value": value, "note": number, "based_on": number},
                 headers={"Accept": "application/json"},
             )
-            replies.append(response.json["saved"])
+            replies.append(json.loads(response.text)["saved"])
 
     threads = [
         threading.Thread(target=save, args=(console, token, value))
@@ -295,6 +295,22 @@ def test_somebody_who_may_not_rate_it_is_no_reviewer(
     status_code, text = post(console, interview, "reviewers", reviewer=email)
     assert (status_code, "may not rate this interview" in text) == (409, True)
     assert post(console, interview, "reviewers", reviewer="nobody@provider.test")[0] == 404
+
+
+def test_support_assigns_and_sees_no_results(
+    services: Services, app: Flask, reviewer: ConsoleClient, interview: str
+) -> None:
+    rate_all(reviewer, interview, 4, SECRET_NOTE)
+    assert post(reviewer, interview, "scorecard/submit")[0] == 303
+    support = ConsoleClient.signed_in(services, app.test_client(), "support")
+    ConsoleClient.signed_in(services, app.test_client(), "operator")
+    page = f"{interview_path(interview)}/reviewers"
+    for email, status_code in ((OPERATOR, 303), (REVIEWER, 403)):
+        response = support.submit(page, reviewer=email)
+        assert response.status_code == status_code
+        assert SECRET_NOTE not in response.text
+        assert response.headers.get("Location") in (None, f"{ORDERS_PATH}{interview}")
+    assert support.submit(f"{page}/withdraw", reviewer="x").status_code == 403
 
 
 def test_reviewer_may_not_assign(reviewer: ConsoleClient, interview: str) -> None:
