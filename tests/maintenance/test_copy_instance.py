@@ -24,7 +24,8 @@ from provider.core.kinds.interview import READY, Recording
 from provider.core.orders import Candidate
 from provider.core.orders.filters import OrderFilters
 from provider.core.orders.search import OrderSearch, _Search, find_order_ids
-from provider.core.products.files import ProductFile
+from provider.core.products.draft import DraftFile
+from provider.core.products.files import ProductFile, media_key
 from provider.errors import Conflict, Invalid, ProviderError, Unavailable
 from provider.maintenance import (
     InstanceCopyReport,
@@ -464,10 +465,14 @@ def store_recordings(source: Database, media: MediaStore) -> dict[str, bytes]:
         for answer in session.scalars(sa.select(AnswerFile).where(~AnswerFile.is_deleted)):
             answer.sha256 = sha256(b"answer").hexdigest()
             files[answer.media_key] = b"answer"
-        for file in session.scalars(sa.select(ProductFile)):
+        product_files = (
+            *session.scalars(sa.select(ProductFile)),
+            *session.scalars(sa.select(DraftFile)),
+        )
+        for file in product_files:
             content = file.name.encode()
             file.sha256 = sha256(content).hexdigest()
-            files[file.media_key] = content
+            files[media_key(file.sha256)] = content
     for key, content in files.items():
         media.put(key, [content])
     return files

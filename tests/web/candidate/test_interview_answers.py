@@ -12,8 +12,10 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.answer_files import MAX_FILES, AnswerFile, media_key
+from provider.core.kinds.base import ScriptedStep
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.given_answers import GivenAnswer
+from provider.core.kinds.interview.scripted import play_step
 from provider.core.orders import PDF as PDF_REPORT
 from provider.core.orders import REPORT, Link
 from provider.core.orders.given_time import to_milliseconds
@@ -349,3 +351,17 @@ def test_answers_are_exported_and_erased(
     with services.db.reading() as session:
         for table in (GivenAnswer, AnswerFile):
             assert session.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_scripted_candidate_of_a_sandbox_answers_every_question(services: Services) -> None:
+    public_id = place(services)
+    step = ScriptedStep(services.secret_box, services.media, services.now(), is_good=True)
+    for _ in range(4):  # start, answer, submit, rate
+        with services.db.writing() as session:
+            play_step(session, Interview.find(session, public_id), step)
+    with services.db.reading() as session:
+        order = Interview.find(session, public_id)
+        assert order.status == "completed"
+        assert order.result
+        assert order.result.score == 100
+    assert saved(services, public_id)["letter"] == "A reply"

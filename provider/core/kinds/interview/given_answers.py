@@ -35,7 +35,7 @@ class GivenAnswer(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     question: Mapped[str] = mapped_column(String(64))
-    value: Mapped[Any] = mapped_column(JSON(none_as_null=True))
+    value: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
     number: Mapped[int] = mapped_column(BigInteger)
     saved_at: Mapped[datetime]
     interview: Mapped[TimedOrder] = relationship("Interview", back_populates="given_answers")

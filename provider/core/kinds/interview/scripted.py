@@ -16,7 +16,7 @@ from provider.core.orders.states import STARTED, SUBMITTED
 from provider.storage import secrets
 
 ACTOR = "system"
-SCRIPTED_TEXT = "A scripted answer"
+SCRIPTED_TEXT = "A reply"  # short, because a question may limit the words
 SCRIPTED_FILES = {
     "application/pdf": b"%PDF-1.4\n%%EOF\n",
     "image/jpeg": b"\xff\xd8\xff\xd9",
