@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from provider import outbox
+from provider.app import create_app
 from provider.config import Settings
 from provider.core.accounts import Account
 from provider.core.alerts import (
@@ -42,6 +43,7 @@ from tests.core.emails.test_emails import smtp_server as smtp_server
 from tests.factories import ManualClock
 from tests.smtp_server import SmtpServer
 from tests.web.console.test_deliveries import CALLBACK_QUEUE, cancelled_orders, park, settle
+from tests.web.console_client import ConsoleClient
 
 pytestmark = pytest.mark.both
 
@@ -445,6 +447,9 @@ def test_announced_take_that_is_absent_at_the_end_alerts_the_staff(
     assert subjects(smtp_server) == [(ADMIN, f"Recordings are missing: {title}")]
     for body in bodies(smtp_server.emails[0]):
         assert f"Interviews: {interview}." in " ".join(body.split())
+    console = ConsoleClient.signed_in(services, create_app(services).test_client())
+    page = console.get_text("/console/alerts/")
+    assert f'A recording never arrived whole: <a href="/console/orders/{interview}">' in page
     with services.db.writing() as session:
         interview_row = Interview.find(session, interview)
         interview_row.conclude(session, services.secret_box, "", ADMIN, services.now())
