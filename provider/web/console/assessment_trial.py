@@ -36,9 +36,9 @@ from provider.web.candidate.assessment_navigation import (
     read_submitted_fields,
 )
 from provider.web.candidate.assessment_uploads import FILE_FIELD
+from provider.web.console.assessment_trial_clock import TrialClock
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing
-from provider.web.console.trial_clock import TrialClock
 
 routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_id>/try")
 

@@ -1,5 +1,7 @@
 """An author makes a test in the browser from nothing, publishes it, and a candidate takes it."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -133,3 +135,22 @@ def take_test(page: Page, live_server: LiveServer) -> None:
     page.get_by_role("button", name="Submit").or_(page.get_by_role("link", name="Submit")).click()
     press(page, "Submit with 1 blank")
     expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
+
+
+def test_trial_shows_the_running_time_and_ends_by_itself(
+    author: Page, live_server: LiveServer
+) -> None:
+    page, services = author, live_server.services
+    checker = AccessibilityChecker(page, in_turn=True)
+    product_id = factories.create_test(services, time_limit=1)
+    page.goto(f"{live_server.url}/console/products/{product_id}/try")
+    page.get_by_role("link", name="Start the trial").click()
+    expect(page.locator("[data-time-left]")).to_have_text(re.compile(r"0:5\d|1:00"))
+    expect(page.get_by_role("button", name="Hide the time")).to_be_visible()
+    checker.check_page("trial")
+    assert checker.problems == []
+    live_server.clock.advance(timedelta(minutes=1))
+    # The page asks the server for the time when the window gets the focus.
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.wait_for_url("**/try/end")
+    expect(page.get_by_text("the time is over.")).to_be_visible()

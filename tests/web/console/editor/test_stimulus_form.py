@@ -83,6 +83,7 @@ def open_picture(console: ConsoleClient, product_id: str, name: str) -> Image.Im
     return Image.open(io.BytesIO(read_draft_file(console, product_id, name)))
 
 
+@pytest.mark.both
 def test_picture_is_encoded_again_and_published_with_the_version(
     services: Services, console: ConsoleClient, test_id: str
 ) -> None:
@@ -157,6 +158,7 @@ def test_moving_picture_is_refused(
     assert "This picture moves" in response.text
 
 
+@pytest.mark.both
 def test_other_picture_of_the_same_name_is_another_file(
     services: Services, console: ConsoleClient, test_id: str
 ) -> None:
