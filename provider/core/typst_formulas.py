@@ -7,12 +7,8 @@ reads it; and the compiler has a root without files. What fails a check is shown
 
 from functools import lru_cache
 
-import structlog
-
 from provider.core.formulas import formula_to_mathml
 from provider.core.typst_compiler import compile_pdf
-
-log = structlog.get_logger(__name__)
 
 MAX_LATEX_LENGTH = 500  # characters
 MAX_DEPTH = 40  # open braces within one another; both parsers call themselves for each
@@ -37,7 +33,9 @@ def formula_to_typst(latex: str) -> str:
         compile_pdf(_CHECK_SOURCE, {"formula": code}, "ua-1")
     # The converter raises ValueError, and the compiler a TypstError, which is a RuntimeError.
     except (ValueError, RuntimeError) as error:
-        log.info("formula_without_typst", reason=type(error).__name__)
+        from structlog import get_logger  # late: see `logging_config`
+
+        get_logger().info("formula_without_typst", reason=type(error).__name__)
         return ""
     return code
 

@@ -18,6 +18,7 @@ from provider.core.kinds.assessment.items import (
 from provider.core.kinds.check import content as check
 from provider.core.kinds.grading import Grades
 from provider.core.kinds.interview import content as interview
+from provider.core.kinds.report_options import SHOWN_EVERYWHERE
 from provider.errors import Invalid
 
 Json = dict[str, Any]
@@ -185,7 +186,6 @@ def test_report_switch_names_places_or_has_the_default_of_its_kind(
         ({"answers": "report"}, "report.answers: should be a list"),
         ({"answers": ["pdf"] * 4}, "report.answers: should have at most three places"),
         ({"answers": None}, "report.answers: should not be empty"),
-        ({}, "report.answers: should be provided"),
         ({"answers": [], "answer": []}, "report.answer: is not known here; the names are answers"),
         ([], "report: should be a mapping of names to values"),
     ],
@@ -196,6 +196,12 @@ def test_report_switch_error_names_the_path(report: Any, expected: str) -> None:
         (interview.parse, template()),
     ):
         assert expected in parse_error(parse, content | {"report": report})
+
+
+def test_report_switch_of_a_test_names_places_and_of_an_interview_may_not() -> None:
+    content = exam(section(choice())) | {"report": {}}
+    assert "report.answers: should be provided" in parse_error(assessment.parse, content)
+    assert interview.parse(template() | {"report": {}}).report == SHOWN_EVERYWHERE
 
 
 ITEM_PATH = "sections[0].items[0]"

@@ -91,14 +91,14 @@ def read_cues(text: str) -> list[Cue]:
     from webvtt.errors import MalformedCaptionError, MalformedFileError
 
     if len(text) > MAX_TEXT_LENGTH:
-        raise Invalid(f"Shorten the captions to {MAX_TEXT_LENGTH:,} characters")
+        raise Invalid("Shorten the captions to %(maximum)d characters", maximum=MAX_TEXT_LENGTH)
     text = text.removeprefix("\ufeff")
     if not text.startswith(SIGNATURE):
         raise Invalid("Captions are a WebVTT file: its first line is WEBVTT")
     try:
         captions: list[Any] = webvtt.from_string(text, strict=True).captions
     except (MalformedFileError, MalformedCaptionError) as error:
-        raise Invalid(f"The captions are not valid WebVTT: {error}") from None
+        raise Invalid("The captions are not valid WebVTT: %(error)s", error=str(error)) from None
     return _check(
         Cue(_seconds(caption.start), _seconds(caption.end), unescape(caption.text))
         for caption in captions
@@ -118,14 +118,19 @@ def _check(cues: Iterable[Cue]) -> list[Cue]:
     for number, cue in enumerate(cues, 1):
         text = "\n".join(filter(None, (line.strip() for line in cue.text.splitlines())))
         if not text:
-            raise Invalid(f"Cue {number} of the captions has no text: write one or delete the cue")
+            raise Invalid(
+                "Cue %(number)d of the captions has no text: write one or delete the cue",
+                number=number,
+            )
         if not 0 <= cue.start < cue.end:
-            raise Invalid(f"Cue {number} of the captions should end after it starts")
+            raise Invalid(
+                "Cue %(number)d of the captions should end after it starts", number=number
+            )
         checked.append(Cue(cue.start, cue.end, text))
     if not checked:
         raise Invalid("The captions have no cue: add at least one with its times")
     if len(checked) > MAX_CUES:
-        raise Invalid(f"Shorten the captions to {MAX_CUES:,} cues")
+        raise Invalid("Shorten the captions to %(maximum)d cues", maximum=MAX_CUES)
     return sorted(checked, key=lambda cue: (cue.start, cue.end))
 
 

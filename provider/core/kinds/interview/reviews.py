@@ -113,8 +113,12 @@ class ReviewedInterview(TimedOrder):
         self._require_submitted()
         card = self.scorecard_of(reviewer)
         if card and not card.is_open:
-            reason = "has submitted a scorecard" if card.is_in else "has seen the scorecards"
-            raise Conflict(f"{reviewer} {reason} already: choose somebody else")
+            raise Conflict(
+                "%(reviewer)s has submitted a scorecard already: choose somebody else"
+                if card.is_in
+                else "%(reviewer)s has seen the scorecards already: choose somebody else",
+                reviewer=reviewer,
+            )
         self._open_scorecard(reviewer, now).assigned_by = assigned_by
         assign_whole_order(session, self, reviewer, now)
 
@@ -122,7 +126,7 @@ class ReviewedInterview(TimedOrder):
         """Withdraw an assignment. What the reviewer has saved stays, and can still be submitted."""
         card = self.scorecard_of(reviewer)
         if card is None or not card.is_awaited:
-            raise Conflict(f"{reviewer} is not asked for a scorecard any more")
+            raise Conflict("%(reviewer)s is not asked for a scorecard any more", reviewer=reviewer)
         card.assigned_by = ""
         unassign_whole_order(session, self, reviewer)
 
@@ -273,7 +277,9 @@ class ReviewedInterview(TimedOrder):
         elif own and own.is_open:
             raise Conflict("Submit your scorecard first: another one is in already")
         if awaited := [card.reviewer for card in self.current_scorecards() if card.is_awaited]:
-            raise Conflict(f"The scorecard of {', '.join(awaited)} is not in yet")
+            raise Conflict(
+                "The scorecard of %(reviewers)s is not in yet", reviewers=", ".join(awaited)
+            )
         settle_whole_order(session, self, now)
         result = self.build_result(summary.strip()[:5000])
         self.complete(session, secret_box, result, actor, now)
