@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from provider.errors import Invalid, Unavailable
 
 READER_PATH = Path(__file__).with_name("recording_reader.py")
@@ -26,8 +24,6 @@ SMALL_HEIGHT_PIXELS = 480
 HEAVY_BITS_PER_SECOND = 2_000_000
 MAX_ENCODED_SECONDS = 600  # a longer recording is not encoded again: it would take too long
 MAX_RUNS = 2  # of the reader: a machine that is short of memory may have ended the first
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -128,6 +124,9 @@ def _run(*program_and_arguments: object) -> dict[str, Any] | None:
         exit_code, lines = None, (error.stdout or b"").splitlines()
     except OSError as error:
         raise _unavailable(error.strerror or "") from error
+    from structlog import get_logger  # late: see `logging_config`
+
+    log = get_logger()
     if lines[:1] != [b"ready"]:
         log.error("recording_reader_not_started", exit_code=exit_code)
         raise _unavailable("its reader does not start")

@@ -113,10 +113,13 @@ class ReviewedInterview(TimedOrder):
         self._require_submitted()
         card = self.scorecard_of(reviewer)
         if card and not card.is_open:
+            if card.is_in:
+                raise Conflict(
+                    "%(reviewer)s has submitted a scorecard already: choose somebody else",
+                    reviewer=reviewer,
+                )
             raise Conflict(
-                "%(reviewer)s has submitted a scorecard already: choose somebody else"
-                if card.is_in
-                else "%(reviewer)s has seen the scorecards already: choose somebody else",
+                "%(reviewer)s has seen the scorecards already: choose somebody else",
                 reviewer=reviewer,
             )
         self._open_scorecard(reviewer, now).assigned_by = assigned_by
