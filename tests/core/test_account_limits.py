@@ -16,6 +16,7 @@ COMMON_TABLES = {
     "api_budgets",
     "attempts",  # through messages
     "candidates",  # through orders
+    "captions",  # through recordings
     "disclosures",
     "drafts",  # through products
     "draft_files",  # through products
@@ -33,6 +34,7 @@ COMMON_TABLES = {
     "staff_recovery_codes",
     "staff_sessions",
     "take_pieces",  # through uploads
+    "time_notes",  # through recordings
 }
 
 

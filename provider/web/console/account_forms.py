@@ -21,6 +21,7 @@ GROUPS = {
     "Account": ("expire_after", "timezone", "shared_ttl", "sandbox", "sandbox_outcomes"),
     "Times of storage": ("keep_recordings", "keep_candidates"),
     "Calls and callbacks": ("callback_hosts", "callback_rate", "request_rate"),
+    "What reviewers see": ("hide_names",),
     "What candidates see": (
         "candidate_emails",
         "reminders",

@@ -231,11 +231,11 @@ def test_invitation_in_arabic_runs_from_right_to_left() -> None:
 
 
 def test_invitation_is_in_the_language_of_the_product() -> None:
-    version = ProductVersion(content={"language": "fr-CA"})
+    version = ProductVersion(content={"language": "fr-CA"}, digest="french")
     assert "Bonjour Lakita," in bodies(parse(render(build_order(version=version))))[0]
     order = build_order(version=version, language="es")
     assert "Hola, Lakita:" in bodies(parse(render(order)))[0]
-    other = build_order(version=ProductVersion(content={"language": "he"}))
+    other = build_order(version=ProductVersion(content={"language": "he"}, digest="hebrew"))
     assert "Hello Lakita," in bodies(parse(render(other)))[0]
 
 

@@ -116,7 +116,7 @@ def test_wrong_file_is_refused_and_the_earlier_one_stays(
     problem: str,
 ) -> None:
     # The test client does not close the temporary file of a large body.
-    monkeypatch.setattr(accepted_files, "_MEGABYTE", 1000)
+    monkeypatch.setattr(accepted_files, "MEGABYTE", 1000)
     send(client, started, PDF)
     before = saved(services, started), stored_keys(services)
     response = send(client, started, content)
