@@ -1,6 +1,7 @@
 """The statuses that an ATS receives over the life of an order: all documented ones, no others."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -140,6 +141,7 @@ def test_statuses_are_delivered_once_in_order_and_equal_the_poll(
         assert workable.get(f"{path}/{public_id}").json() == {"status": status}
         for step, new_status in script:
             step(services, public_id)
+            live_server.clock.advance(timedelta(seconds=1))
             status = new_status or status
             assert workable.get(f"{path}/{public_id}").json()["status"] == status
             wait_for(partial(is_settled, services, public_id))
