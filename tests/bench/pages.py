@@ -140,7 +140,7 @@ def _start_test(client: FlaskClient, instance: BenchmarkInstance, order: str) ->
 def _get(app: ContractFlask, client: FlaskClient, path: str) -> Callable[[], int]:
     """Return a function that requests a page with the client's cookies, without its overhead."""
     cookies = client.get(path).request.headers["Cookie"]
-    environ = EnvironBuilder(path, headers={"Cookie": cookies}).get_environ()
+    environ = EnvironBuilder(path, headers=[("Cookie", cookies)]).get_environ()
 
     def get() -> int:
         body, status, _ = run_wsgi_app(app.wsgi_app, environ | {}, buffered=True)
