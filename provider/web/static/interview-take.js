@@ -14,7 +14,7 @@ const DISCARD_TIMEOUT_MS = 2000;
  */
 export function recordTake(stream, target, observers, onStop) {
   const recorder = createRecorder(stream);
-  const kept = keepTake(location.pathname);
+  const storedTake = keepTake(location.pathname);
   const chunks = [];
   let upload = null; // begins with the first chunk: the recorder knows its type then
   let storing = Promise.resolve();
@@ -23,8 +23,8 @@ export function recordTake(stream, target, observers, onStop) {
     if (!data.size) return;
     chunks.push(data);
     storing = storing.then(async () => {
-      await kept.add(data);
-      upload ||= sendTake({ ...target, id: kept.id, type: type() }, withMeasuring(observers));
+      await storedTake.add(data);
+      upload ||= sendTake({ ...target, id: storedTake.id, type: type() }, withMeasuring(observers));
       upload.add(data);
     });
   });
@@ -50,37 +50,37 @@ export function recordTake(stream, target, observers, onStop) {
     retryNow: () => upload?.retryNow(),
     /** Say that the take is whole; resolves with the server's state of it once it is saved. */
     async finish() {
-      await kept.finish();
+      await storedTake.finish();
       upload.finish();
       return upload.saved;
     },
-    forget: () => Promise.all([inTime(upload?.cancel()), kept.forget()]),
-    forgetKept: kept.forget,
+    forget: () => Promise.all([inTime(upload?.cancel()), storedTake.forget()]),
+    forgetKept: storedTake.forget,
   };
 }
 
 /** Return a take that this device has kept, with the same methods; it is sent after `finish`. */
-export function resumeTake(kept, target, observers) {
-  const { type } = kept.chunks[0];
+export function resumeTake(storedTake, target, observers) {
+  const { type } = storedTake.chunks[0];
   let upload = null;
 
   function begin() {
-    upload ||= sendTake({ ...target, id: kept.id, type }, withMeasuring(observers));
+    upload ||= sendTake({ ...target, id: storedTake.id, type }, withMeasuring(observers));
     return upload;
   }
 
   return {
-    blob: new Blob(kept.chunks, { type }),
-    isFinished: kept.isFinished,
+    blob: new Blob(storedTake.chunks, { type }),
+    isFinished: storedTake.isFinished,
     retryNow: () => upload?.retryNow(),
     async finish() {
-      if (!kept.isFinished) await kept.finish();
-      for (const chunk of kept.chunks) begin().add(chunk);
+      if (!storedTake.isFinished) await storedTake.finish();
+      for (const chunk of storedTake.chunks) begin().add(chunk);
       begin().finish();
       return upload.saved;
     },
-    forget: () => Promise.all([inTime(discardTake({ ...target, id: kept.id, type })), kept.forget()]),
-    forgetKept: kept.forget,
+    forget: () => Promise.all([inTime(discardTake({ ...target, id: storedTake.id, type })), storedTake.forget()]),
+    forgetKept: storedTake.forget,
   };
 }
 

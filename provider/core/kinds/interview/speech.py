@@ -65,8 +65,8 @@ def find_engine(name: str) -> Callable[[], SpeechEngine] | None:
     """Return what makes the engine of a name; None for an empty or unknown name."""
     if name in ENGINES:
         return ENGINES[name]
-    found = entry_points(group=ENTRY_POINT_GROUP, name=name) if name else ()
-    for entry_point in found:
+    matches = entry_points(group=ENTRY_POINT_GROUP, name=name) if name else ()
+    for entry_point in matches:
         engine: Callable[[], SpeechEngine] = entry_point.load()
         return engine
     return None
