@@ -32,7 +32,7 @@ from tests.endurance.stalled_worker import stalled_worker
 
 SCENARIOS: dict[str, Scenario] = {
     "kill": kill,
-    "damaged-recordings": read_damaged_recordings,
+    "damaged_recordings": read_damaged_recordings,
     "durable": durable,
     "crash": crash,
     "restart": restart,
