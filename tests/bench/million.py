@@ -147,6 +147,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "assessment_trial.item": ("/console/products/{product}/try/1",),
     "assessment_trial.remaining_time": ("/console/products/{product}/try/time?question=1",),
     "assessment_trial.end": ("/console/products/{product}/try/end",),
+    "interview_trial.step": ("/console/products/{interview_template}/walk/1",),
     "audit.listing": ("/console/audit/",),
     "home.overview": ("/console/",),
     "people.listing": ("/console/staff/",),
@@ -184,12 +185,14 @@ LIMITED_PAGES = (
 EXCLUDED_ENDPOINTS = {
     "products.version_file",
     "editor_files.show",
+    "editor_videos.poster",
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
     "assessments.answer_file",
     "marking.answer_file",
     "marking.answer_picture",
+    "interviews.files.answer_file",
     "interviews.media_file",
     "interviews.download_original",
     "interviews.captions",
@@ -334,6 +337,7 @@ def _require_all_measured(app: ContractFlask) -> None:
 def _load_url_values(instance: BenchmarkInstance) -> dict[str, list[str]]:
     """Return the values of each placeholder in the paths."""
     values = {"product": [instance.tests[0]], "old_product": [instance.tests[-1]]}
+    values["interview_template"] = [instance.products["interview"]]
     values["email"] = [f"c{number}@example.com" for number in range(1, 50)]
     values["number"] = [str(number) for number in range(1, 50)]
     for kind in instance.products:

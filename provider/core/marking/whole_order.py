@@ -47,6 +47,7 @@ def reopen_whole_order(session: Session, order: Order, marker: str) -> None:
         for mark in [row for row in task.marks if row.marker == marker]:
             task.marks.remove(mark)
             session.delete(mark)
+        _wait_for_all(task)
 
 
 def settle_whole_order(session: Session, order: Order, now: datetime) -> None:

@@ -223,8 +223,10 @@ def _save(public_id: str, piece: Piece, data: bytes, content_type: str) -> Respo
                 now,
             )
             next_url = _next_url(candidate_request, upload.item_key)
-    except BaseException:
-        with suppress(Unavailable):  # `media prune` deletes it later
+    except Unavailable:  # the answer may be saved; otherwise `media prune` deletes the file
+        raise
+    except ProviderError:
+        with suppress(Unavailable):
             services.media.delete(key)
         raise
     with suppress(Unavailable):  # the scheduled work discards it later

@@ -32,7 +32,7 @@ from provider.core.kinds.interview.uploads import (
     require_admitted,
     require_receiving,
 )
-from provider.errors import Conflict, NotFound, Unavailable
+from provider.errors import Conflict, NotFound, ProviderError, Unavailable
 from provider.services import current_services
 from provider.storage import secrets
 from provider.storage.growing_file import GrowingFile
@@ -142,6 +142,8 @@ def receive_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
     with order_for_read(public_id, Interview) as candidate_request:
         upload = find_upload(candidate_request.session, candidate_request.order, upload_id)
         upload.require_offset(headers.start)
+        if upload.recording and data:
+            raise Conflict("This recording is saved already")
         if upload.recording:  # an empty piece, sent again because its answer was lost
             return _piece_response(upload, candidate_request.order)
         admit(candidate_request, upload, headers.start + len(data))
@@ -290,11 +292,19 @@ def _restart(public_id: str, piece: Piece) -> None:
         current_services().media.delete_folder(f"{FOLDER}/{piece.upload_id}")
 
 
+def _delete_original(recording_id: str) -> None:
+    # A store that cannot delete now keeps one unused file; `media prune` removes it.
+    with suppress(Unavailable):
+        current_services().media.delete(original_key(recording_id))
+
+
 def _record_take(
     public_id: str, piece: Piece, recording_id: str, stored_file: StoredFile
 ) -> ResponseReturnValue:
-    """Record a stored take; its file is deleted when the take is refused or a duplicate."""
-    is_recorded = False
+    """Record a stored take; its file is deleted when the take is refused or a duplicate.
+
+    After any other error the take may be recorded: then `media prune` deletes a file without a row.
+    """
     media = current_services().media
     try:
         with order_for_update(public_id, Interview) as candidate_request:
@@ -317,12 +327,13 @@ def _record_take(
                 upload.pieces.clear()
             saved_id = upload.recording.public_id
             response = _piece_response(upload, order)
-        is_recorded = saved_id == recording_id
-    finally:
-        if not is_recorded:
-            # A store that cannot delete now keeps one unused file; `media prune` removes it.
-            with suppress(Unavailable):
-                media.delete(original_key(recording_id))
+    except Unavailable:
+        raise
+    except ProviderError:
+        _delete_original(recording_id)
+        raise
+    if saved_id != recording_id:
+        _delete_original(recording_id)
     with suppress(Unavailable):  # the scheduled work deletes the files later
         media.delete_folder(f"{FOLDER}/{piece.upload_id}")
     return response

@@ -61,10 +61,11 @@ def submit_scorecard(order_id: str) -> Response:
 @requires(Permission.RATE_INTERVIEWS)
 def take_back_scorecard(order_id: str) -> Response:
     """Open one's own scorecard again, as long as no other one is in."""
+    services = current_services()
     try:
-        with current_services().db.writing() as session:
+        with services.db.writing() as session:
             interview = Interview.find(session, order_id, lock=True)
-            interview.take_back_scorecard(session, current_staff().email)
+            interview.take_back_scorecard(session, current_staff().email, services.now())
             record_act(session, Action.SCORECARD_TAKEN_BACK, f"order:{order_id}")
     except Conflict as error:
         return render_interview(order_id, Problem(str(error), 409))

@@ -246,7 +246,8 @@ function send(blob) {
       saveValue(JUST_SAVED_KEY, "yes");
       view.showSaved(() => location.replace(location.pathname));
     },
-    () => showUploadProblem(TEXTS.cannotCheck, true),
+    // A mistake of this page: the device keeps the take for the next visit.
+    () => view.showProblem(TEXTS.cannotCheck, true),
   );
 }
 

@@ -12,10 +12,21 @@ function openDatabase() {
     const request = indexedDB.open("interview-takes", 1);
     request.onupgradeneeded = () =>
       request.result.createObjectStore(STORE, { keyPath: ["question", "startedAt", "number"] });
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      request.result.onclose = forgetDatabase;
+      resolve(request.result);
+    };
+    request.onerror = () => {
+      forgetDatabase();
+      reject(request.error);
+    };
   });
   return database;
+}
+
+// The next use opens it again.
+function forgetDatabase() {
+  database = null;
 }
 
 /** Run `action` on the store; resolves with the result of its request, or null after an error. */
@@ -71,7 +82,8 @@ export async function loadTake(question) {
   const startedAt = rows.at(-1)?.startedAt;
   const ofTake = rows.filter((row) => row.startedAt === startedAt);
   // What follows a chunk that was not stored cannot be played.
-  const whole = ofTake.filter((row, index) => row.number === index);
+  const gap = ofTake.findIndex((row, index) => row.number !== index || ofTake[index - 1]?.isEnd);
+  const whole = gap < 0 ? ofTake : ofTake.slice(0, gap);
   const chunks = whole.flatMap((row) => row.chunk || []);
   if (!chunks.length) return null;
   const take = whole[0].take || `kept-${startedAt}`; // an earlier version of this page stored no id

@@ -18,12 +18,13 @@ export function recordTake(stream, target, observers, onStop) {
   const chunks = [];
   let upload = null; // begins with the first chunk: the recorder knows its type then
   let storing = Promise.resolve();
+  let isKept = true; // false: the device did not store a chunk, and is not asked again
 
   recorder.addEventListener("dataavailable", ({ data }) => {
     if (!data.size) return;
     chunks.push(data);
     storing = storing.then(async () => {
-      await storedTake.add(data);
+      isKept &&= (await storedTake.add(data)) !== null;
       upload ||= sendTake({ ...target, id: storedTake.id, type: type() }, withMeasuring(observers));
       upload.add(data);
     });
@@ -50,7 +51,7 @@ export function recordTake(stream, target, observers, onStop) {
     retryNow: () => upload?.retryNow(),
     /** Say that the take is whole; resolves with the server's state of it once it is saved. */
     async finish() {
-      await storedTake.finish();
+      if (isKept) await storedTake.finish();
       upload.finish();
       return upload.saved;
     },

@@ -90,6 +90,7 @@ export function sendTake(
   async function sendUntilSaved() {
     while (!isCancelled) {
       if (offset !== null && offset >= size && !isFinished) {
+        failures = 0; // the line works: this waits for the next chunk
         await pause(null);
         continue;
       }

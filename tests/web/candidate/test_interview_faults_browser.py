@@ -326,3 +326,44 @@ def test_damaged_piece_is_sent_again(
     expect_saved(page)
     assert damaged
     expect_whole_take(live_server, page, invited, takes, tmp_path)
+
+
+def test_lost_answer_to_a_piece_does_not_stop_the_sending(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    lengths: list[str] = []
+
+    def answer(route: Route) -> None:
+        method, headers = route.request.method, route.request.headers
+        if method == "POST":
+            route.fulfill(status=201, headers={"Location": "/upload", "Upload-Offset": "0"})
+        elif method == "GET":
+            state = "saved" if lengths else "receiving"
+            route.fulfill(json={"state": state, "offset": 5}, headers={"Upload-Offset": "5"})
+        elif length := headers.get("upload-length"):
+            lengths.append(length)
+            route.fulfill(status=204, headers={"Upload-Offset": "5"})
+        else:  # the bytes have arrived, but the line broke before the answer
+            route.abort()
+
+    start_interview(page, live_server.services, invited)
+    page.route("**/announced", answer)
+    page.route("**/upload", answer)
+    with page.expect_response(lambda response: response.request.method == "GET"):
+        page.evaluate("""async () => {
+            const { sendTake } = await import("/static/interview-upload.js");
+            const target = { id: "take", type: "video/webm", url: "/announced", csrf: "" };
+            const hasWaited = new Promise((resolve) => {
+                // The last step before the sending waits for the next chunk.
+                const onProgress = (offset) => offset === 5 && setTimeout(resolve);
+                window.take = sendTake({ ...target, maxPieceBytes: 1000 }, { onProgress });
+            });
+            take.add(new Blob(["bytes"]));
+            await hasWaited;
+        }""")
+    page.evaluate("requestAnimationFrame(() => take.finish())")
+    # A race, because an evaluation has no time limit of its own.
+    late = "new Promise((resolve) => setTimeout(resolve, 10_000, 'not saved'))"
+    sent = "take.saved.then(({ state }) => state)"
+    assert page.evaluate(f"Promise.race([{sent}, {late}])") == "saved"
+    assert lengths == ["5"]

@@ -104,6 +104,9 @@ class ReviewedInterview(TimedOrder):
     def observe(self, reviewer: str, now: datetime) -> None:
         """Show somebody the scorecards of others, who then cannot rate any more."""
         self._require_submitted()
+        card = self.scorecard_of(reviewer)
+        if card and card.state == OBSERVER:
+            return
         if not self.may_observe(reviewer):
             raise Conflict("You are a reviewer of this interview: submit your scorecard first")
         self._open_scorecard(reviewer, now).state = OBSERVER
@@ -150,7 +153,8 @@ class ReviewedInterview(TimedOrder):
         value outside the scale, NewerSave for an older save, Conflict when the scorecard is in.
         """
         self._require_submitted()
-        self.find_question(question)
+        if not self.is_answered(self.find_question(question)):
+            raise Conflict("This question has no answer to rate")
         self._require_in_scale(value)
         self._require_open_scorecard(actor, now)
         rating = next(
@@ -159,6 +163,8 @@ class ReviewedInterview(TimedOrder):
         if rating is None:
             rating = Rating(question=question, actor=actor, save_number=0)
             self.ratings.append(rating)
+        elif self.started_at and rating.rated_at < self.started_at:
+            rating.begin_again()
         rating.save(value, note.strip()[:MAX_NOTE_LENGTH], now, based_on)
         return rating
 
@@ -191,7 +197,7 @@ class ReviewedInterview(TimedOrder):
         cards_in = [card.reviewer for card in self.current_scorecards() if card.is_in]
         return self.status == "pending" and cards_in == [reviewer]
 
-    def take_back_scorecard(self, session: Session, reviewer: str) -> None:
+    def take_back_scorecard(self, session: Session, reviewer: str, now: datetime) -> None:
         """Open a submitted scorecard again. Raises Conflict when another one is in."""
         self._require_submitted()
         if not self.may_take_back(reviewer):
@@ -200,6 +206,8 @@ class ReviewedInterview(TimedOrder):
         assert card
         card.state, card.submitted_at = OPEN, None
         reopen_whole_order(session, self, reviewer)
+        if card.assigned_by:
+            assign_whole_order(session, self, reviewer, now)
 
     def ratings_by_question(self, reviewer: str) -> dict[str, Rating]:
         """Return the ratings of a reviewer, without those from before a reopening."""

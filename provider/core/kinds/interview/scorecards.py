@@ -45,6 +45,10 @@ class Rating(Base):
         self.save_number = accept_save(self.save_number, based_on, is_same=is_same)
         self.value, self.note, self.rated_at = value, note, now
 
+    def begin_again(self) -> None:
+        """Empty a rating from before a reopening."""
+        self.value, self.note, self.save_number = None, "", 0
+
 
 class Scorecard(Base):
     """The scorecard of one reviewer, with the overall rating and its comment.
@@ -90,7 +94,7 @@ class Scorecard(Base):
     def begin_again(self, now: datetime) -> None:
         """Empty a scorecard from before a reopening."""
         self.state, self.overall, self.comment, self.assigned_by = OPEN, None, "", ""
-        self.opened_at, self.submitted_at = now, None
+        self.opened_at, self.submitted_at, self.save_number = now, None, 0
 
 
 def accept_save(saved: int, based_on: int | None, *, is_same: bool) -> int:

@@ -30,8 +30,8 @@ def _discard_abandoned(context: WorkContext) -> None:
     for public_id in abandoned:
         context.media.delete_folder(f"{FOLDER}/{public_id}")
         with context.db.writing() as session:
-            upload = session.scalars(select(Upload).where(Upload.public_id == public_id)).one()
-            if upload.recording_id is None:
+            upload = session.scalar(select(Upload).where(Upload.public_id == public_id))
+            if upload and upload.recording_id is None:
                 upload.restart()
                 upload.missing_since = now
     _delete_unreferenced_files(context, now - UNREFERENCED_AFTER)

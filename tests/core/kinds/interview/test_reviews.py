@@ -93,8 +93,9 @@ def test_reviewer_sees_others_only_after_the_own_scorecard(
 def test_observer_sees_scorecards_and_never_rates(services: Services, interview: str) -> None:
     rate(services, interview, ANN, 5, 4, 3)
     submit(services, interview, ANN)
-    with services.db.writing() as session:
-        Interview.find(session, interview).observe(CAT, services.now())
+    for _ in range(2):  # a second press of the button changes nothing
+        with services.db.writing() as session:
+            Interview.find(session, interview).observe(CAT, services.now())
     assert sees(services, interview) == [ANN, CAT]
     with pytest.raises(Conflict, match="cannot rate any more"):
         rate(services, interview, CAT, 1, 1, 1)
@@ -141,14 +142,14 @@ def test_scorecard_is_taken_back_only_while_it_is_the_only_one(
     rate(services, interview, ANN, 5, 4, 3)
     submit(services, interview, ANN)
     with services.db.writing() as session:
-        Interview.find(session, interview).take_back_scorecard(session, ANN)
+        Interview.find(session, interview).take_back_scorecard(session, ANN, services.now())
     assert sees(services, interview) == []
     rate(services, interview, ANN, 5, 5, 5)
     submit(services, interview, ANN)
     rate(services, interview, BEN, 4, 4, 2)
     submit(services, interview, BEN)
     with services.db.writing() as session, pytest.raises(Conflict, match="Another scorecard"):
-        Interview.find(session, interview).take_back_scorecard(session, ANN)
+        Interview.find(session, interview).take_back_scorecard(session, ANN, services.now())
 
 
 def test_incomplete_scorecard_is_refused(services: Services, interview: str) -> None:
@@ -182,6 +183,8 @@ def test_reopened_interview_forgets_scorecards(
     services: Services, clock: ManualClock, interview: str
 ) -> None:
     rate(services, interview, ANN, 5, 4, 3)
+    with services.db.writing() as session:
+        Interview.find(session, interview).rate_overall(4, "", ANN, services.now())
     conclude(services, interview, ANN)
     with services.db.writing() as session:
         order = Interview.find(session, interview)
@@ -192,9 +195,21 @@ def test_reopened_interview_forgets_scorecards(
         order.start(session, services.now())
         order.submit(session, services.now())
         assert order.current_scorecards() == []
-        order.rate("why", 1, "", ANN, services.now())
+        # The page shows no save of before the reopening.
+        order.rate("why", 1, "", ANN, services.now(), 0)
         (card,) = order.current_scorecards()
         assert (card.state, card.overall, card.submitted_at) == ("open", None, None)
+        assert order.rate_overall(3, "", ANN, services.now(), 0).save_number == 1
+
+
+def test_question_without_answer_is_not_rated(services: Services) -> None:
+    interview = interview_factories.place_interview(services)
+    interview_factories.record_answer(services, interview, "why")
+    with services.db.writing() as session:
+        order = Interview.find(session, interview)
+        order.close_at_deadline(session, services.secret_box, services.now())
+        with pytest.raises(Conflict, match="no answer to rate"):
+            order.rate("proud", 5, "", ANN, services.now())
 
 
 def test_queue_shows_assignments_and_hides_finished_ones(
@@ -213,6 +228,10 @@ def test_queue_shows_assignments_and_hides_finished_ones(
     submit(services, interview, ANN)
     assert [listed(is_claimed_by(staff, now)) for staff in (ANN, BEN)] == [0, 0]
     assert [listed(is_free(staff, now)) for staff in (ANN, BEN)] == [0, 1]
+    with services.db.writing() as session:
+        Interview.find(session, interview).take_back_scorecard(session, ANN, now)
+    assert [listed(is_claimed_by(staff, now)) for staff in (ANN, BEN)] == [1, 0]
+    submit(services, interview, ANN)
     conclude(services, interview, ANN)
     with services.db.reading() as session:
         assert session.scalars(select(MarkingTask.state)).all() == ["marked"]
