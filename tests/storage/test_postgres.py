@@ -25,7 +25,7 @@ from provider.maintenance import schema_version
 from provider.outbox import DELIVERED, Message
 from provider.services import Services
 from provider.storage.database import Database
-from tests import factories
+from tests import factories, interview_factories
 from tests.ats.workable_client import KIND_CONTRACTS, WorkableClient
 from tests.factories import ManualClock
 from tests.postgres_server import PostgresServer
@@ -238,14 +238,8 @@ def test_concurrent_upgrades_both_succeed(postgres: PostgresServer) -> None:
 
 
 def test_concurrent_first_ratings_leave_one_row(services: Services) -> None:
-    order_id = factories.place_order(
-        services,
-        factories.create_account(services)[0],
-        factories.create_interview(services),
-        "interview",
-    )
-    with services.db.writing() as session:
-        session.execute(update(Order).values(progress="submitted", started_at=services.now()))
+    order_id, _ = interview_factories.submitted_interview(services)
+    with services.db.reading() as session:
         question = Interview.find(session, order_id).content.questions[0].key
     barrier = threading.Barrier(2)
 

@@ -139,7 +139,7 @@ def test_rating_is_saved_by_itself(player: Page, live_server: LiveServer, interv
     player.locator("#question-1-note").fill("Two good examples")
     player.locator("#question-1-note").blur()
     expect(player.locator("[data-state-of=question-1]")).to_have_text("rated")
-    player.wait_for_function("document.querySelector('#question-1 [name=based_on]').value === '2'")
+    expect(player.locator("#question-1 [name=based_on]")).to_have_value("2")
     assert read_ratings(live_server, interview) == {"why": (4, "Two good examples", 2)}
     player.reload()
     expect(player.locator("#question-1-note")).to_have_value("Two good examples")
