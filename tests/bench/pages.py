@@ -1,4 +1,4 @@
-"""What a page costs: a candidate's question in CPU time and bytes, and an author's editor."""
+"""The cost of pages: a candidate's question in CPU time and bytes, and an author's editor."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ MAX_EDITOR_MS = 300.0
 EDITED_ITEMS, EDITED_SECTIONS = 200, 10
 REQUESTS_PER_ROUND = 20
 ACCEPTED_ENCODINGS = "gzip, deflate, br, zstd"
-# What a page loads by itself. A browser loads a font of a style sheet only for a text in it.
+# A page loads these by itself. A browser loads a font of a style sheet only for a text in it.
 _LOADED = re.compile(r'<(?:link|script|img)\b[^>]*\b(?:src|href)="([^"]+)"')
 _IMPORTED = re.compile(r'^import\b[^;]*?"(\.[^"]+)";', re.MULTILINE)
 

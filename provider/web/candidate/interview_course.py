@@ -1,4 +1,4 @@
-"""What surrounds the questions of an interview: introduction, practice, pauses, files to show."""
+"""The pages around the questions of an interview: introduction, practice, pauses, files."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What the pages of an interview share: the variables of templates, the clock, files to show."""
+"""The common parts of an interview's pages: variables of templates, the clock, files to show."""
 
 from functools import partial
 from typing import Any

@@ -1,5 +1,4 @@
-"""What reviewers do on the page of an interview: ratings, scorecards, notes at a time; and who
-reviews."""
+"""The acts of reviewers on an interview: ratings, scorecards, notes and assignments."""
 
 from flask import Blueprint, flash, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response

@@ -1,4 +1,4 @@
-"""What surrounds the questions of an interview: introduction, practice, time limit, pauses."""
+"""The pages around the questions of an interview: introduction, practice, time limit, pauses."""
 
 from datetime import timedelta
 from typing import Any

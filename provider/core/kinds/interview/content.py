@@ -60,7 +60,7 @@ from provider.texts import LazyText, lazy_gettext
 __all__ = ["InterviewContent", "Message", "Question", "Scale", "find_warnings", "parse"]
 
 MAX_MINUTES = 1440  # of a time limit
-# What an order may override, where the template names it.
+# An order may override these where the template names them.
 OVERRIDES = ("think_seconds", "answer_seconds", "takes", "time_limit", "may_be_paused", "practice")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.kinds.accepted_files import format_size
 from provider.core.kinds.answer_files import AnswerFile, add_file, find_file
 from provider.core.kinds.interview.questions import CHOICE, FILE, TEXT, Question
+from provider.core.kinds.text_length import require_length
 from provider.core.orders import GivenTime, TimedOrder
 from provider.core.orders.given_time import to_milliseconds
 from provider.errors import Conflict, Invalid, NotFound
@@ -51,7 +52,7 @@ def parse_answer(question: Question, values: Sequence[str]) -> str | None:
         if text and text not in question.options:
             raise Invalid("Choose one of the options")
     elif question.answer == TEXT:
-        _require_length(question, text)
+        require_length(text, question.max_characters, question.max_words)
     else:
         raise NotFound("There is no such page")
     return text or None
@@ -135,19 +136,3 @@ def answer_text(question: Question, value: Any) -> str:
     if question.answer == FILE:
         return f"{value['name']} ({format_size(value['size'])})"
     return str(value)
-
-
-def _require_length(question: Question, text: str) -> None:
-    if len(text) > question.max_characters:
-        raise Invalid(
-            "This answer has %(number)d characters. Shorten it to %(maximum)d",
-            number=len(text),
-            maximum=question.max_characters,
-        )
-    word_count = len(text.split())
-    if question.max_words is not None and word_count > question.max_words:
-        raise Invalid(
-            "This answer has %(number)d words. Shorten it to %(maximum)d",
-            number=word_count,
-            maximum=question.max_words,
-        )

@@ -1,4 +1,4 @@
-"""What a question or a text of an interview template shows beside its words.
+"""The pictures and videos that an interview template shows beside its questions and texts.
 
 {video: FILE, transcript?}            the recruiter's own video; the transcript is Markdown
 {picture: FILE, alt}                  a picture, and what it shows for those who do not see it

@@ -204,7 +204,7 @@ CHOICE_TEXTS: Mapping[str, str] = {
     "types.picture": "Pictures: JPEG, PNG or WebP",
     "shared": "On the page of a shared link",
 }
-# What a part of a stimulus is, by the field that it is known by.
+# The names of parts of a stimulus, by the field that marks such a part.
 PART_TEXTS: Mapping[str, str] = {"audio": "Sound"}
 # The entries of the lists that have pages of their own.
 ENTRY_NOUNS: Mapping[str, str] = {"items": "question", "norms": "norm group"}

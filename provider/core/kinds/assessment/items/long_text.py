@@ -6,8 +6,8 @@ from typing import Any
 
 from provider.core.kinds.assessment.items.base import ItemKind, require_single
 from provider.core.kinds.assessment.items.marked import MarkedItem, MarkedItemSchema
+from provider.core.kinds.text_length import require_length
 from provider.core.products.schema_fields import Integer
-from provider.errors import Invalid
 
 # A page that is being closed sends at most 64 kB, and a character may need four bytes.
 MAX_CHARACTERS = 10_000
@@ -26,19 +26,7 @@ class LongText(MarkedItem):
 
     def _parse_values(self, values: list[str]) -> str:
         text = require_single(values).replace("\r\n", "\n").replace("\r", "\n").strip()
-        if len(text) > self.max_characters:
-            raise Invalid(
-                "This answer has %(number)d characters. Shorten it to %(maximum)d",
-                number=len(text),
-                maximum=self.max_characters,
-            )
-        word_count = len(text.split())
-        if self.max_words is not None and word_count > self.max_words:
-            raise Invalid(
-                "This answer has %(number)d words. Shorten it to %(maximum)d",
-                number=word_count,
-                maximum=self.max_words,
-            )
+        require_length(text, self.max_characters, self.max_words)
         return text
 
 
