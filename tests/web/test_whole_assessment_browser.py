@@ -5,6 +5,7 @@ The figures are reckoned by hand in `EXPECTED`.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,8 @@ def fill_form(page: Page, fields: dict[str, Any]) -> None:
         control = page.locator(f"[name='{name}']")
         if not control.count():
             list_name = name.rsplit(".", 2)[0]
-            page.locator(f"button[value='more {list_name}']").click()
-            page.wait_for_load_state()
+            with page.expect_navigation():
+                page.locator(f"button[value='more {list_name}']").click()
         if value is CHECKED:
             control.check()
         elif control.evaluate("element => element.tagName") == "SELECT":
@@ -190,7 +191,9 @@ def fill_form(page: Page, fields: dict[str, Any]) -> None:
 
 def add_question(page: Page, section: int, kind: str, fields: dict[str, Any]) -> None:
     page.locator(f"#kind-sections-{section}-items").select_option(label=kind)
-    page.locator(f"form:has(#kind-sections-{section}-items) button").click()
+    # `fill_form` looks which rows the form has: it must not look at the page before.
+    with page.expect_navigation():
+        page.locator(f"form:has(#kind-sections-{section}-items) button").click()
     fill_form(page, fields)
 
 
@@ -290,7 +293,8 @@ class Pointer:
     def keep_order(self) -> None:
         keep = self.page.locator("[data-ordering-keep] button")
         if keep.count():
-            keep.click()
+            with nullcontext() if self.has_scripts else self.page.expect_navigation():
+                keep.click()
 
     def send_file(self, path: Path) -> None:
         self.page.locator("#file").set_input_files(path)
@@ -389,9 +393,9 @@ def order_by_moves(candidate: Pointer, keys: tuple[str, ...]) -> None:
             names = page.locator("[data-ordering] input").evaluate_all("e => e.map((i) => i.name)")
             if names.index(name) == place:
                 break
-            candidate.move_up(key)
-            if not candidate.has_scripts:
-                page.wait_for_load_state()
+            # Without scripts, the move is a form: the next look must be at its answer.
+            with nullcontext() if candidate.has_scripts else page.expect_navigation():
+                candidate.move_up(key)
     candidate.keep_order()
 
 
