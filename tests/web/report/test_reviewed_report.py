@@ -179,7 +179,8 @@ def test_arabic_shared_report_is_accessible(
     video = page.locator("video").first
     video.evaluate("video => { video.textTracks[0].mode = 'showing'; video.muted = true; }")
     video.evaluate("video => video.play()")
-    page.wait_for_function("document.querySelector('video').textTracks[0].cues?.length === 1")
+    # A function: the page's CSP forbids the evaluation of an expression at a later moment.
+    page.wait_for_function("() => document.querySelector('video').textTracks[0].cues?.length === 1")
     cue = video.evaluate("video => video.textTracks[0].cues[0].text")
     assert cue == WORDS
     assert checker.problems == []
