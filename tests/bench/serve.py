@@ -1,15 +1,18 @@
 """`python -m tests.bench.serve bare|ours PORT` runs a measured app on our server.
 
 Our app runs without the dispatcher, because the usual way has none; deliveries are measured apart.
+It logs errors only, as the usual way's server is told to.
 """
 
 import json
+import logging
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from flask import Flask, Response, request
 
 from provider import logging_config
@@ -42,8 +45,9 @@ def create_flask_app() -> Flask:
 
 
 def create_provider_app() -> Flask:
-    """Return our app, with the server's logging."""
+    """Return our app, with the server's logging of errors."""
     logging_config.configure()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     return create_app()
 
 

@@ -1,13 +1,15 @@
 """The same endpoints the usual way: FastAPI, pydantic, a sync SQLAlchemy session, uvicorn.
 
-A request does the same work as ours (token, idempotency, candidate, order, link, event, message;
-one durable commit), written as these libraries' guides recommend. The module lives in an
-environment of its own and uses none of our code.
+A request does the same work as ours (token, idempotency, candidate, order, link, event, search
+index, message; one durable commit), written as these libraries' guides recommend. Encryption, MACs
+and the look at erased orders are left out. The module lives in an environment of its own and uses
+none of our code.
 """
 
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +19,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
-from sqlalchemy import JSON, ForeignKey, UniqueConstraint, create_engine, event, select
+from sqlalchemy import JSON, ForeignKey, UniqueConstraint, create_engine, event, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 TOKEN = "usual-token"
@@ -113,6 +115,29 @@ class Event(Base):
     assessment: Mapped[Assessment] = relationship(back_populates="events")
 
 
+class AssessmentSearch(Base):
+    __tablename__ = "assessment_search"
+    assessment_id: Mapped[int] = mapped_column(ForeignKey("assessments.id"), primary_key=True)
+    words: Mapped[str]
+    assessment: Mapped[Assessment] = relationship()
+
+
+# A full-text index over another table, as SQLite's manual has it.
+SEARCH_INDEX = (
+    """
+    CREATE VIRTUAL TABLE IF NOT EXISTS assessment_search_index USING fts5(
+        words, content='assessment_search', content_rowid='assessment_id', detail=none,
+        columnsize=0, prefix='2 3'
+    )
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS assessment_search_added AFTER INSERT ON assessment_search BEGIN
+        INSERT INTO assessment_search_index (rowid, words) VALUES (new.assessment_id, new.words);
+    END
+    """,
+)
+
+
 class Message(Base):
     __tablename__ = "messages"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -161,6 +186,8 @@ class AssessmentStatus(BaseModel):
 async def lifespan(app: FastAPI) -> Any:
     Base.metadata.create_all(engine)
     with Session(engine) as session:
+        for statement in SEARCH_INDEX:
+            session.execute(text(statement))
         account = Account(name="Groove Tech", callback_host="groove-tech.workable.com")
         session.add(Token(token_hash=hashlib.sha256(TOKEN.encode()).hexdigest(), account=account))
         session.add_all(Test(name=f"Test {n:02}") for n in range(20))
@@ -232,7 +259,12 @@ def create_assessment(body: AssessmentIn, session: Db, account: Caller) -> Asses
     assessment.links.append(Link(token_hash=hashlib.sha256(token.encode()).hexdigest()))
     assessment.events.append(Event(occurred_at=now(), type="placed"))
     invitation = Message(topic="invitation", payload={"order": assessment.public_id}, due_at=now())
-    session.add_all([assessment, invitation])
+    candidate = body.candidate
+    texts = [candidate.email, candidate.first_name, candidate.last_name, body.job_title]
+    texts += [assessment.public_id, assessment.callback_url]
+    words = sorted(set(re.findall(r"[^\W_]+", " ".join(texts).casefold())))
+    search = AssessmentSearch(assessment=assessment, words=" ".join(words))
+    session.add_all([assessment, invitation, search])
     session.commit()
     return AssessmentCreated(assessment_id=assessment.public_id)
 

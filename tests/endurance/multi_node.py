@@ -1,6 +1,7 @@
 """Several servers and workers share one PostgreSQL; all are killed or restarted at random."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +13,17 @@ from tests.endurance.order_drivers import OrderDrivers
 from tests.endurance.order_script import ScriptContext, create_scripts
 from tests.endurance.receiver import CallbackReceiver
 from tests.endurance.scenario import Run, ScenarioVerdict
-from tests.endurance.server import Instance, ProviderProcess, ServerProcess, free_port
+from tests.endurance.server import (
+    SERVER_TIMEOUT_SECONDS,
+    Instance,
+    ProviderProcess,
+    ServerProcess,
+    free_port,
+)
 from tests.postgres_server import PostgresServer
 
 POSTGRES_DOWNTIME_RANGE_SECONDS = (0.0, 3.0)
+RESTART_DELAY_SECONDS = 0.5  # of a process that ended by itself
 FINISH_TIMEOUT_SECONDS = 900.0  # for the rest, after the last kill
 MAX_STEP_REFUSALS = 10_000  # of one step: every request fails while PostgreSQL is down
 
@@ -39,7 +47,11 @@ SHORT_PLAN = Plan(2, 2, 12, 2, 2, (0.5, 1.0), (0.0, 1.0), 4)
 
 
 class NodeGroup:
-    """The running servers and workers; each is replaced as soon as it is killed."""
+    """The running servers and workers; each is replaced as soon as it has ended.
+
+    A server that starts while PostgreSQL is away ends with an error. A supervisor starts it again,
+    as systemd does.
+    """
 
     def __init__(self, instance: Instance, plan: Plan) -> None:
         self.ports = [instance.port, *(free_port() for _ in range(plan.servers - 1))]
@@ -48,11 +60,15 @@ class NodeGroup:
             *([instance.start_worker] * plan.workers),
         ]
         self._processes = [start() for start in self._starters]
+        self._lock, self._is_stopping = threading.Lock(), threading.Event()
+        self._supervisor = threading.Thread(target=self._replace_ended)
 
     def __enter__(self) -> "NodeGroup":
+        self._supervisor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_supervisor()
         for process in self._processes:
             process.kill()
 
@@ -63,12 +79,39 @@ class NodeGroup:
     def kill_and_replace(self, rng: random.Random) -> None:
         """Kill a random process, and start another in its place."""
         index = rng.randrange(len(self._processes))
-        self._processes[index].kill()
-        self._processes[index] = self._starters[index]()
+        with self._lock:
+            self._processes[index].kill()
+            self._processes[index] = self._starters[index]()
 
     def stop(self) -> list[int]:
         """Stop all processes with SIGTERM; return their exit codes."""
+        self._end_supervisor()
         return [process.stop() for process in self._processes]
+
+    def wait_until_ready(self) -> None:
+        """Wait until each server answers. RuntimeError: one of them ends again and again."""
+        deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
+        while True:
+            try:
+                for server in self.servers:
+                    server.wait_until_ready()
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RESTART_DELAY_SECONDS)
+            else:
+                return
+
+    def _end_supervisor(self) -> None:
+        self._is_stopping.set()
+        self._supervisor.join()
+
+    def _replace_ended(self) -> None:
+        while not self._is_stopping.wait(RESTART_DELAY_SECONDS):
+            with self._lock:
+                for index, process in enumerate(self._processes):
+                    if process.process.poll() is not None:
+                        self._processes[index] = self._starters[index]()
 
 
 def multi_node(run: Run) -> ScenarioVerdict:
@@ -154,8 +197,7 @@ def _wait_for_rest(
     receiver: CallbackReceiver,
 ) -> tuple[bool, bool]:
     """Wait for all scripts and deliveries. Return whether the scripts finished and all arrived."""
-    for server in nodes.servers:
-        server.wait_until_ready()
+    nodes.wait_until_ready()
     context.actor.start(nodes.servers[0].process.pid)
     run.print_progress(f"no more kills; {drivers.completed_steps:,} statuses acknowledged")
     finished = drivers.wait_until_finished(FINISH_TIMEOUT_SECONDS)
