@@ -1,4 +1,4 @@
-"""Runs gixy, wapiti and Lighthouse, and fails if one finds more than its goal allows.
+"""Runs gixy, Lighthouse and wapiti, and fails if one finds more than its goal allows.
 
 gixy reads the nginx file. wapiti looks for weaknesses of medium level or above. Lighthouse measures
 the candidate's pages. A scanner that cannot be installed is named at the end; one

@@ -147,8 +147,9 @@ def lighthouse_problems(page: str, report: dict[str, Any]) -> Iterator[str]:
             yield f"Lighthouse: {page}: {name} {scores[name]} of {minimum}: {', '.join(failed)}"
 
 
+# wapiti is the last: it sends the forms of the pages, and may end the orders behind them.
 SCANNERS = (
     Scanner("gixy", partial(install_from_pypi, "gixy-ng"), scan_with_gixy),
-    Scanner("wapiti", partial(install_from_pypi, "wapiti3"), scan_with_wapiti),
     Scanner("Lighthouse", install_lighthouse, scan_with_lighthouse),
+    Scanner("wapiti", partial(install_from_pypi, "wapiti3"), scan_with_wapiti),
 )
