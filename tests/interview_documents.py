@@ -30,6 +30,8 @@ def generated_templates(draw: Draw) -> Document:
         content["time_limit"] = draw(st.integers(1, 1440))
         content["may_be_paused"] = draw(st.booleans())
     if draw(st.booleans()):
+        content["sound_only"] = draw(st.booleans())
+    if draw(st.booleans()):
         content["preferences"] = draw(st.lists(st.sampled_from(OVERRIDES), unique=True))
     count = draw(st.integers(1, 4))
     content["questions"] = [_draw_question(draw, number) for number in range(count)]

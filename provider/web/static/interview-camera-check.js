@@ -4,6 +4,7 @@ import { TEXTS } from "./candidate-texts.js";
 import {
   closeCamera,
   enableButtons,
+  offerSoundOnly,
   openCamera,
   showPreview,
   showProblem,
@@ -43,12 +44,20 @@ async function turnOn() {
   }
   step("see").hidden = false;
   showPreview(root, stream);
+  showSoundChoice(!stream.getVideoTracks().length);
   let muted = [];
   listener = listen(root, stream, () => showDevices(muted));
   interruptions = watchInterruptions(stream, (names) => (muted = names));
   announcement.textContent = TEXTS.on;
   offerDevices(root, stream, turnOn);
   if (root.querySelector("[data-line]").dataset.line !== "measured") measure();
+}
+
+function showSoundChoice(isSoundOnly) {
+  const choice = step("see").querySelector("[data-sound-choice]");
+  if (!choice) return;
+  choice.querySelector('[data-action="sound-only"]').hidden = isSoundOnly;
+  choice.querySelector('[data-action="with-camera"]').hidden = !isSoundOnly;
 }
 
 function turnOff() {
@@ -97,5 +106,6 @@ async function tryOut() {
 
 root.querySelector('[data-action="on"]').addEventListener("click", turnOn);
 root.querySelector('[data-action="retry"]').addEventListener("click", turnOn);
+offerSoundOnly(root, turnOn);
 trialButton.addEventListener("click", tryOut);
 enableButtons(root);

@@ -1,6 +1,11 @@
 // Camera, microphone and recorder: opens them, and names the problem when one does not work.
 
-import { chosenDevice, isOtherChosen } from "./interview-chosen-devices.js";
+import {
+  chooseSoundOnly,
+  chosenDevice,
+  isOtherChosen,
+  isSoundOnlyChosen,
+} from "./interview-chosen-devices.js";
 import { bitRates } from "./interview-line.js";
 
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 } };
@@ -28,6 +33,8 @@ const PROBLEMS = {
   AbortError: "busy",
   OverconstrainedError: "unsuitable",
 };
+// Problems of a camera: a microphone alone may work.
+const CAMERA_PROBLEMS = ["absent", "busy", "denied", "stopped", "unknown", "unsuitable", "waiting"];
 
 /** Enable the buttons; they are disabled until the script that handles them has loaded. */
 export function enableButtons(root) {
@@ -35,10 +42,12 @@ export function enableButtons(root) {
 }
 
 /**
- * Return a stream of microphone and camera, or with `soundOnly` of the microphone. Throws the name
- * of the problem. `onNoAnswer` is called when the browser's question has no answer for a while.
+ * Return a stream of microphone and camera. The stream has the microphone alone with `soundOnly`, or
+ * when the candidate has chosen so. Throws the name of the problem. `onNoAnswer` is called when the
+ * browser's question has no answer for a while.
  */
-export async function openCamera({ soundOnly = false, onNoAnswer = () => {} } = {}) {
+export async function openCamera({ soundOnly: needsNoCamera, onNoAnswer = () => {} } = {}) {
+  const soundOnly = needsNoCamera || isSoundOnlyChosen();
   if (!window.isSecureContext) throw "insecure";
   if (!navigator.mediaDevices?.getUserMedia || !supportedType(soundOnly)) throw "unsupported";
   const timer = setTimeout(onNoAnswer, NO_ANSWER_MS);
@@ -91,11 +100,27 @@ export function showProblem(root, name = null) {
     element.hidden = name === null || element.dataset.problem !== known;
   }
   box.hidden = name === null;
+  const soundOnly = box.querySelector('[data-action="sound-only"]');
+  if (soundOnly) soundOnly.hidden = !CAMERA_PROBLEMS.includes(known) || isSoundOnlyChosen();
   if (name) box.focus();
+}
+
+/** Let the buttons of `root` switch the camera off and on; `openAgain` opens the devices. */
+export function offerSoundOnly(root, openAgain) {
+  for (const [action, isSoundOnly] of [["sound-only", true], ["with-camera", false]]) {
+    for (const button of root.querySelectorAll(`[data-action="${action}"]`)) {
+      button.addEventListener("click", () => {
+        chooseSoundOnly(isSoundOnly);
+        openAgain();
+      });
+    }
+  }
 }
 
 export function showPreview(root, stream) {
   const video = root.querySelector("[data-preview]");
+  video.hidden = !stream.getVideoTracks().length;
+  video.closest(".screen").classList.toggle("is-sound", video.hidden);
   video.srcObject = stream;
   video.play().catch(() => {}); // recording works without the preview
 }

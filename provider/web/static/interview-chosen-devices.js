@@ -1,12 +1,23 @@
-// The camera and the microphone that the candidate chose, remembered from page to page.
+// The devices that the candidate chose, remembered from page to page: camera and microphone, or
+// sound alone for this interview.
 
 import { loadValue, saveValue } from "./candidate-storage.js";
 
 const KEYS = { videoinput: "interview-camera", audioinput: "interview-microphone" };
+const SOUND_ONLY_KEY = `interview-sound-only-${location.pathname.split("/")[3]}`;
 
 /** Remember a device; `kind` is `videoinput` or `audioinput`. A browser may give it another id later. */
 export function chooseDevice(kind, { value, text }) {
   saveValue(KEYS[kind], JSON.stringify({ id: value, label: text }));
+}
+
+/** Remember whether the candidate wants to answer with sound alone. */
+export function chooseSoundOnly(isChosen) {
+  saveValue(SOUND_ONLY_KEY, isChosen ? "yes" : "");
+}
+
+export function isSoundOnlyChosen() {
+  return loadValue(SOUND_ONLY_KEY) === "yes";
 }
 
 /** Resolve with the constraint that opens the chosen device, or null when it is not there. */

@@ -6,6 +6,7 @@ import {
   closeCamera,
   createRecorder,
   enableButtons,
+  offerSoundOnly,
   openCamera,
   showPreview,
   showProblem,
@@ -104,6 +105,8 @@ function announce(text) {
 
 button("begin").addEventListener("click", begin);
 button("again").addEventListener("click", begin);
+button("retry").addEventListener("click", begin);
+offerSoundOnly(root, begin);
 button("record").addEventListener("click", record);
 button("stop").addEventListener("click", stop);
 addEventListener("pagehide", () => closeCamera(stream));

@@ -5,6 +5,7 @@ import { TEXTS } from "./candidate-texts.js";
 import {
   closeCamera,
   enableButtons,
+  offerSoundOnly,
   openCamera,
   showPreview,
   showProblem,
@@ -313,6 +314,7 @@ root.addEventListener("click", ({ target: clicked }) => {
   ACTIONS[name]?.();
 });
 enableButtons(root);
+offerSoundOnly(root, retry);
 loadTake(location.pathname).then(goOnWith);
 if (thinkSecondsLeft) countThinkTime(thinkSecondsLeft, showThinkTimeOver);
 watchChecks(showBroken, () => stream !== null);

@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from provider.core.kinds.interview import READY, Interview, Recording
+from provider.core.kinds.interview.uploads import open_upload
+from provider.errors import Conflict
 from provider.web.candidate import interview, tus
 from tests import factories
 from tests.conftest import LiveServer
@@ -272,6 +274,52 @@ def test_camera_problem_is_explained_with_a_solution(
         page.evaluate("window.dispatchEvent(new Event('repair'))")
         press(page, "Try again")
         expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
+
+
+def test_candidate_without_a_camera_answers_with_sound_only(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    page.add_init_script(
+        "const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "navigator.mediaDevices.getUserMedia = constraints => constraints.video"
+        "  ? Promise.reject(new DOMException('', 'NotFoundError')) : real(constraints);"
+    )
+    page.goto(factories.invitation_url(live_server.services, invited))
+    follow(page, "Try camera and microphone")
+    press(page, "Turn them on")
+    expect(page.get_by_text("No camera or no microphone was found.")).to_be_visible()
+    press(page, "Go on with sound only")
+    expect(page.get_by_role("button", name="Use the camera, too")).to_be_visible()
+    press(page, "Start the interview")
+    page.wait_for_url("**/questions/1")
+    press(page, "Show the question")
+    expect(page.locator("[data-preview]")).to_be_hidden()
+    press(page, "Record now")
+    wait_for_chunk(page)
+    press(page, "Stop and save")
+    expect_saved(page)
+    [recording] = list_recordings(live_server, invited)
+    assert recording.mime.startswith("audio/")
+    wait_for(lambda: processed_recording(live_server, invited))
+
+
+def test_template_can_require_the_camera(live_server: LiveServer, page: Page) -> None:
+    questions = [{"key": "why", "text": "Why?"}]
+    services = live_server.services
+    account_id, _ = factories.create_account(services)
+    content = factories.INTERVIEW_CONTENT | {"questions": questions, "sound_only": False}
+    template = factories.create_product(services, "interview", content, "seen", "Seen")
+    public_id = factories.place_order(services, account_id, template, "interview")
+    page.goto(factories.invitation_url(services, public_id))
+    follow(page, "Try camera and microphone")
+    press(page, "Turn them on")
+    expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
+    expect(page.get_by_text("sound only")).to_have_count(0)
+    with services.db.writing() as session:
+        order = Interview.find(session, public_id)
+        order.start(session, services.now())
+        with pytest.raises(Conflict, match="with your camera"):
+            open_upload(session, order, "why", "take-1", "audio/webm", services.now())
 
 
 def test_interview_by_keyboard_records_an_answer(

@@ -9,6 +9,7 @@
     questions                             [{key, text, plain?, answer?, media?, think_seconds?,
                                             answer_seconds?, takes?, …}]: see `questions.py`
     time_limit?                           minutes from the start to the end of the attempt
+    sound_only?                           whether a video question may be answered by sound alone
     may_be_paused?                        whether a candidate may stop the time between questions
     preferences?                          the names of what an order may override: see
                                           `preferences.py`
@@ -112,6 +113,7 @@ class InterviewContent:
     practice: Question | None = None
     time_limit: int | None = None  # minutes
     may_be_paused: bool = True
+    sound_only: bool = True
     preferences: frozenset[str] = frozenset()
 
     @property
@@ -187,6 +189,7 @@ class InterviewSchema(DocumentSchema):
     practice = nested(PracticeSchema, load_default=None)
     time_limit = Integer(1, MAX_MINUTES, load_default=None)
     may_be_paused = Flag(load_default=True)
+    sound_only = Flag(load_default=True)
     preferences = ListOf(Choice(*OVERRIDES), "names", 0, len(OVERRIDES), load_default=())
     questions = nested_list(QuestionSchema, "questions", 1, 50, required=True)
     closing = nested(MessageSchema, load_default=None)

@@ -15,7 +15,7 @@ from provider.core.kinds.interview.answers import SENT, Recording
 from provider.core.kinds.interview.content import InterviewContent
 from provider.core.kinds.interview.given_answers import GivenAnswer
 from provider.core.kinds.interview.preferences import apply_preferences
-from provider.core.kinds.interview.questions import Question
+from provider.core.kinds.interview.questions import VIDEO, Question
 from provider.core.kinds.interview.reviews import ReviewedInterview
 from provider.core.kinds.interview.scorecards import Rating, Scorecard
 from provider.core.marking import WHOLE_ORDER, open_tasks
@@ -164,6 +164,10 @@ class Interview(ReviewedInterview):
         broken_count = sum(take.is_broken for take in used_takes)
         replaced_count = min(broken_count, MAX_REPLACED_TAKES)
         return max(0, question.takes - len(used_takes) + replaced_count)
+
+    def accepts_sound(self, question: str) -> bool:
+        """Return whether a question may be answered by a recording without a picture."""
+        return self.content.sound_only or self.find_question(question).answer != VIDEO
 
     def add_recording(
         self,

@@ -207,6 +207,8 @@ def open_upload(
     unfinished = session.scalar(select(func.count(Upload.id)).where(_is_unfinished(interview)))
     if (unfinished or 0) >= MAX_UNFINISHED_UPLOADS:
         raise Conflict("Too many recordings of this interview were not sent to their end")
+    if mime.startswith("audio/") and not interview.accepts_sound(question):
+        raise Conflict("Please record this answer with your camera")
     upload = Upload(
         public_id=secrets.generate_public_id(),
         order_id=interview.id,

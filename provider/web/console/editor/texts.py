@@ -142,6 +142,10 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
         "Time limit in minutes",
         "From the start to the end, 1 to 1440. Empty: open until the deadline of the invitation.",
     ),
+    "sound_only": (
+        "A video question may be answered with sound only",
+        "For candidates without a camera, or who do not want one.",
+    ),
     "may_be_paused": ("Candidates may pause the time between two questions", ""),
     "preferences": ("What an order may override", "By the preferences that an ATS sends with it."),
     "introduction": ("Introduction", "Shown after the camera check, before the first question."),
