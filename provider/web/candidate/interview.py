@@ -15,6 +15,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview.agreement import RECORDING_AGREEMENT, record_agreement
 from provider.core.kinds.interview.shown_questions import (
     show_question,
     think_seconds_left,
@@ -75,6 +76,7 @@ def camera(public_id: str) -> ResponseReturnValue:
             return redirect_to_landing(public_id)
         page = render_template(
             "candidate/interview/camera.html",
+            recording_agreement=RECORDING_AGREEMENT,
             **template_context(candidate_request),
             phone_code=interview_device.phone_code(candidate_request),
         )
@@ -89,10 +91,13 @@ def start(public_id: str) -> ResponseReturnValue:
     """
     with order_for_update(public_id, Interview) as candidate_request:
         order, now = candidate_request.order, candidate_request.now
-        if not order.is_running(now) and (page := find_next_page(order, request.form)):
+        was_running = order.is_running(now)
+        if not was_running and (page := find_next_page(order, request.form)):
             order.require_open(candidate_request.given.given_at)
             return redirect(page, 303)
         order.start(candidate_request.session, now, given_at=candidate_request.given.given_at)
+        if not was_running:
+            record_agreement(candidate_request.session, order, now)
         return redirect(next_url(order), 303)
 
 

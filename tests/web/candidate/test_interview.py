@@ -192,7 +192,15 @@ def test_start_twice_records_one_event(
     )
     assert again.headers["Location"] == f"/c/o/{started}/questions/1"
     assert event_types(services, started).count("started") == 1
+    assert event_types(services, started).count("recording agreed") == 1
     assert client.get(f"/c/o/{started}/camera").headers["Location"] == f"/c/o/{started}/"
+
+
+def test_start_records_the_sentence_that_was_agreed_to(services: Services, started: str) -> None:
+    with services.db.reading() as session:
+        events = Interview.find(session, started).events
+        [note] = [event.note for event in events if event.type == "recording agreed"]
+    assert note.startswith("By starting you agree that your answers are recorded")
 
 
 def test_question_without_scripts_says_what_to_do(client: FlaskClient, started: str) -> None:

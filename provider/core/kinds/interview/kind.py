@@ -90,7 +90,11 @@ KIND = Kind(
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
-        "event": {"remux": "Recording processed", "transcribe": "Captions requested"},
+        "event": {
+            "remux": "Recording processed",
+            "transcribe": "Captions requested",
+            "recording agreed": "The candidate agreed to be recorded",
+        },
         "needs": {"interview": "Staff: rating"},
     },
     # Of the tables in this folder. The recordings are files:
