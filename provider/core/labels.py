@@ -24,6 +24,8 @@ PROGRESS_LABELS = {
     "started": "Started",
     "marking": "Waits for marks",
     "submitted": "Submitted",
+    "asked": "More is asked",
+    "outside": "With others",
 }
 WAITING_FOR_LABELS = {
     "candidate": "Candidate",
@@ -37,6 +39,7 @@ NEEDS_LABELS = {
     "invited": "Candidate: start",
     "opened": "Candidate: start",
     "started": "Candidate: finish",
+    "asked": "Candidate: answer",
     "accommodation": "Staff: accommodation",
 }
 GRADE_LABELS: dict[str, Text] = {

@@ -111,6 +111,8 @@ def unique_value(column: sa.Column[Any], number: int) -> Any:
         return number % 2 == 0
     if isinstance(column.type, sa.DateTime):
         return NOW.replace(tzinfo=None) + timedelta(minutes=number)
+    if isinstance(column.type, sa.Date):
+        return NOW.date() + timedelta(days=number)
     python_type = column.type.python_type
     values: dict[type, Any] = {
         int: number,

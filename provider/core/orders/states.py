@@ -23,12 +23,14 @@ ALLOWED_PREVIOUS_STATUSES = {
     CANCELLED: {PENDING, CONSENTED},
 }
 
-INVITED, OPENED, STARTED, MARKING, SUBMITTED = PROGRESS_STATES = (
+INVITED, OPENED, STARTED, MARKING, SUBMITTED, ASKED, OUTSIDE = PROGRESS_STATES = (
     "invited",
     "opened",
     "started",
     "marking",
     "submitted",
+    "asked",
+    "outside",
 )
 NOT_STARTED = (INVITED, OPENED)
 

@@ -157,7 +157,7 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
     if _find_conflicts(check):
         raise OutcomesChanged(OUTCOMES_CHANGED_MESSAGE)
     changed_screenings = []
-    for screening in check.content.screenings:
+    for screening in check.screenings:
         status, report_text, note = _submitted_outcome(screening.key)
         # An outcome that the form did not change is left alone: a colleague may have changed it.
         if status and _is_changed_by_form(screening.key):
@@ -185,7 +185,7 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
 def _find_problems(check: Check) -> dict[str, str]:
     """Return, by screening key, why the submitted form cannot be saved."""
     problems = {}
-    for screening in check.content.screenings:
+    for screening in check.screenings:
         status, report_text, note = _submitted_outcome(screening.key)
         if (report_text.strip() or note.strip()) and not status:
             problems[screening.key] = f"{screening.name}: choose an outcome for your text"
@@ -195,7 +195,7 @@ def _find_problems(check: Check) -> dict[str, str]:
 def _find_conflicts(check: Check) -> dict[str, str]:
     """Return, by screening key, what a colleague changed that the form changes differently."""
     conflicts = {}
-    for screening in check.content.screenings:
+    for screening in check.screenings:
         finding = check.find_finding(screening.key)
         standing = _finding_digest(check, screening.key)
         submitted = content_digest(*_submitted_outcome(screening.key))
@@ -328,7 +328,7 @@ def _format_date(text: str) -> str:
 def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
     """Return the screenings as saved. Notes are private, so not all staff get them."""
     rows = []
-    for screening in check.content.screenings:
+    for screening in check.screenings:
         finding = check.find_finding(screening.key)
         if finding is None:
             rows.append(ScreeningRow(screening, seen=NO_OUTCOME_DIGEST))

@@ -17,14 +17,14 @@ from provider.core.kinds.interview import Interview
 from provider.core.marking import MarkForm, list_open_tasks, save_mark
 from provider.core.orders import FINAL_STATUSES, WAITING_FOR, Order, TimedOrder, progress_state
 from provider.core.orders.states import PROGRESS_STATES
-from provider.errors import Conflict, Invalid
+from provider.errors import Conflict, Invalid, NotFound
 from provider.services import Services
 from provider.storage.media import StoredFile
 from tests import check_factories, factories
 
 SAM = "sam@provider.test"
 # The errors of a forbidden action: every action is tried in every state.
-REFUSALS = (Conflict, Invalid)
+REFUSALS = (Conflict, Invalid, NotFound)
 
 Action = Callable[[Services, Session, Order], None]
 State = tuple[str, str, str]  # status, progress, waiting_for
@@ -33,8 +33,10 @@ State = tuple[str, str, str]  # status, progress, waiting_for
 def expected_waiting_for(kind: str, status: str, progress: str) -> str:
     if status not in ("pending", "consented"):
         return "nobody"
-    if progress in ("invited", "opened", "started"):
+    if progress in ("invited", "opened", "started", "asked"):
         return "candidate"
+    if progress == "outside":
+        return "vendor"
     assert (kind, progress) != ("assessment", "submitted"), "a marked assessment is completed"
     return "staff"
 
@@ -126,11 +128,27 @@ def conclude_check(services: Services, session: Session, order: Order) -> None:
     order.conclude(session, services.secret_box, SAM, services.now())
 
 
+def set_task_state(state: str) -> Action:
+    """Return an action that gives the one screening of a check another state."""
+
+    def act(_services: Services, session: Session, order: Order) -> None:
+        assert isinstance(order, Check)
+        order.find_task("criminal").state = state
+        order.update_progress(session)
+
+    return act
+
+
 COMMON_ACTIONS: tuple[Action, ...] = (open_invitation, decline, expire, cancel, reopen)
 ACTIONS: dict[str, tuple[Action, ...]] = {
     "assessment": (*COMMON_ACTIONS, start, write_text, close, submit_assessment, mark_text),
     "interview": (*COMMON_ACTIONS, start, close, record, submit_interview, rate_and_conclude),
-    "check": (*COMMON_ACTIONS, consent, conclude_check),
+    "check": (
+        *COMMON_ACTIONS,
+        consent,
+        conclude_check,
+        *map(set_task_state, ("in progress", "asked", "submitted")),
+    ),
 }
 
 
@@ -251,7 +269,7 @@ def test_order_that_several_hold_up_waits_for_the_first() -> None:
 
 
 def test_waited_for_values_are_those_that_kinds_declare() -> None:
-    assert waited_for_values() == {"candidate", "staff", "nobody"}
+    assert waited_for_values() == {"candidate", "staff", "vendor", "nobody"}
 
 
 @pytest.fixture

@@ -54,6 +54,9 @@ DETAIL_FIELDS: Mapping[str, DetailField] = {
     ),
     "national_id": DetailField(_("National identity or insurance number")),
     "driving_licence": DetailField(_("Driving licence number")),
+    "professional_licence": DetailField(
+        _("Professional licence"), _("Profession, number, and the register that issued it")
+    ),
     "education": DetailField(
         _("Highest degree"), _("School or university, degree, and the year"), input_type="lines"
     ),

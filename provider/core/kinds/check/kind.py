@@ -5,7 +5,10 @@ from typing import Any
 
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
+from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
+from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.models import (
     CandidateDetail,
     Check,
@@ -13,6 +16,8 @@ from provider.core.kinds.check.models import (
     Finding,
 )
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
+from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.scripted import play_step
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
@@ -67,6 +72,10 @@ KIND = Kind(
             "outcome entered": "Outcome entered",
         },
         "needs": {"check": "Staff: outcomes"},
+        "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
+        "screening task": TASK_LABELS,
+        "severity": SEVERITIES,
+        "found record": RECORD_KINDS,
     },
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={
@@ -80,6 +89,15 @@ KIND = Kind(
         Finding.status,
         Finding.note,
         Finding.report_text,
+        FoundRecord.public_text,
+        FoundRecord.private_note,
+        FoundRecord.kind,
+        FoundRecord.severity,
+        FoundRecord.occurred_on,
+        Dispute.text,
+        Dispute.answer,
+        CheckCase.country,
+        CheckCase.subdivision,
     ),
     other_columns=(
         CandidateDetail.name,
@@ -87,6 +105,23 @@ KIND = Kind(
         Consent.disclosure_version,
         Finding.screening,
         Finding.actor,
+        FoundRecord.public_id,
+        FoundRecord.screening,
+        FoundRecord.actor,
+        Dispute.public_id,
+        Dispute.screening,
+        Dispute.outcome,
+        Dispute.actor,
+        CheckCase.wants_copy,
+        CheckCase.wants_messages,
+        ScreeningTask.public_id,
+        ScreeningTask.key,
+        ScreeningTask.screening_type,
+        ScreeningTask.performer,
+        ScreeningTask.state,
+        ScreeningTask.assignee,
+        ScreeningTask.due_on,
+        ScreeningTask.definition,
     ),
     work_permission=Permission.DECIDE_CHECKS,
 )

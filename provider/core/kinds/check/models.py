@@ -9,7 +9,10 @@ from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_form
-from provider.core.kinds.check.content import PackageContent, Screening
+from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.content import PackageContent, Screening, load_screening
+from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.due_dates import due_date
 from provider.core.kinds.check.evidence import (
     CLEAR,
     CONSIDER,
@@ -17,7 +20,9 @@ from provider.core.kinds.check.evidence import (
     ReportedFinding,
     overall_status,
 )
+from provider.core.kinds.check.found_record import FoundRecord
 from provider.core.kinds.check.package import Package, text_digest
+from provider.core.kinds.check.screening_task import DONE, ScreeningTask, check_progress
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -109,18 +114,48 @@ class Check(Order):
     progress_table: ClassVar[ProgressTable] = {
         "invited": progress_state("candidate", "opened", "submitted"),
         "opened": progress_state("candidate", "submitted"),
-        "submitted": progress_state("staff"),
+        # After the consent: at work, the candidate is asked for more, or only others are awaited.
+        "submitted": progress_state("staff", "asked", "outside"),
+        "asked": progress_state("candidate", "submitted", "outside"),
+        "outside": progress_state("vendor", "submitted", "asked"),
     }
     consents: Mapped[list[Consent]] = relationship(back_populates="check", order_by=Consent.id)
     candidate_details: Mapped[list[CandidateDetail]] = relationship(
         back_populates="check", order_by=CandidateDetail.id
     )
     findings: Mapped[list[Finding]] = relationship(back_populates="check", order_by=Finding.id)
+    tasks: Mapped[list[ScreeningTask]] = relationship(order_by=ScreeningTask.id)
+    records: Mapped[list[FoundRecord]] = relationship(order_by=FoundRecord.id)
+    disputes: Mapped[list[Dispute]] = relationship(order_by=Dispute.id)
+    case: Mapped[CheckCase | None] = relationship()
 
     @property
     def content(self) -> PackageContent:
         """The content of the version that was ordered."""
         return self.version.parsed(Package.parse)
+
+    @property
+    def screenings(self) -> tuple[Screening, ...]:
+        """The screenings of the version, and those that were added to this check."""
+        added = (task.definition for task in self.tasks if task.definition is not None)
+        return (*self.content.screenings, *map(load_screening, added))
+
+    @property
+    def country(self) -> str:
+        """Where the candidate lives, as an ISO 3166 code; empty before the candidate said it."""
+        return self.case.country if self.case else ""
+
+    def find_task(self, screening: str) -> ScreeningTask:
+        """Return the task of a screening by its key. Raises NotFound."""
+        for task in self.tasks:
+            if task.key == screening:
+                return task
+        raise NotFound("There is no such screening in this check")
+
+    def update_progress(self, session: Session) -> None:
+        """Write whom the check waits for, after the state of a task has changed."""
+        if self.status == CONSENTED:
+            self.change_progress(session, check_progress(self.tasks))
 
     def give_consent(
         self,
@@ -147,6 +182,16 @@ class Check(Order):
         self.consents.append(
             self._build_consent(secret_box, values["name"], ip_address, user_agent, now)
         )
+        self.tasks = [
+            ScreeningTask(
+                key=screening.key,
+                screening_type=screening.type,
+                performer=screening.performer,
+                due_on=due_date(now, screening.working_days),
+                created_at=now,
+            )
+            for screening in self.content.screenings
+        ]
         self.change_status(session, CONSENTED, progress="submitted", actor="candidate", now=now)
         self.enqueue_email(session, "consent", now)
 
@@ -190,10 +235,10 @@ class Check(Order):
         the earlier screenings were allowed.
         """
         super().reopen(session, secret_box, actor, reason, now)
-        for row in (*self.candidate_details, *self.findings):
+        for row in (*self.candidate_details, *self.findings, *self.tasks):
             session.delete(row)
         session.flush()
-        session.expire(self, ["candidate_details", "findings"])
+        session.expire(self, ["candidate_details", "findings", "tasks"])
 
     def record_finding(
         self,
@@ -239,9 +284,12 @@ class Check(Order):
             else None
         )
         finding.status, finding.actor, finding.found_at = status, actor, now
+        task = self.find_task(screening)
+        task.state, task.done_at, task.clock_stopped_at = DONE, now, None
         self.record_event(
             session, "outcome entered", actor, now, f"{name}: {FINDING_LABELS[status]}"
         )
+        self.update_progress(session)
         return True
 
     def find_finding(self, screening: str) -> Finding | None:
@@ -296,30 +344,26 @@ class Check(Order):
         """Return (name, status) of each screening with an outcome. The ATS receives these."""
         return [
             (screening.name, finding.status)
-            for screening in self.content.screenings
+            for screening in self.screenings
             if (finding := self.find_finding(screening.key))
         ]
 
     def open_screenings(self) -> list[Screening]:
         """Return the screenings without an outcome."""
-        return [
-            screening
-            for screening in self.content.screenings
-            if not self.find_finding(screening.key)
-        ]
+        return [screening for screening in self.screenings if not self.find_finding(screening.key)]
 
     def unexplained_screenings(self) -> list[Screening]:
         """Return the screenings that are to consider, without a text in the report."""
         return [
             screening
-            for screening in self.content.screenings
+            for screening in self.screenings
             if (finding := self.find_finding(screening.key))
             and finding.status == CONSIDER
             and not finding.report_text
         ]
 
     def find_screening(self, key: str) -> Screening:
-        for screening in self.content.screenings:
+        for screening in self.screenings:
             if screening.key == key:
                 return screening
         raise NotFound("There is no such screening in this package")
@@ -330,7 +374,7 @@ class Check(Order):
             ReportedFinding(
                 screening.name, finding.status, self.decrypt_report_text(secret_box, finding)
             )
-            for screening in self.content.screenings
+            for screening in self.screenings
             if (finding := self.find_finding(screening.key))
         ]
 

@@ -17,7 +17,7 @@ def play_step(session: Session, check: Check, step: ScriptedStep) -> None:
     if check.status != CONSENTED:
         _consent(session, check, step)
         return
-    for screening in check.content.screenings:
+    for screening in check.screenings:
         check.record_finding(
             session,
             step.secret_box,

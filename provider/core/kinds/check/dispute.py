@@ -1,0 +1,40 @@
+"""Disputes: a candidate says that a finding is wrong, and the staff answer."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from provider.storage import secrets
+from provider.storage.database import Base
+
+# What became of a dispute; empty while it is open.
+UPHELD, CORRECTED, RETRACTED = "upheld", "corrected", "retracted"
+
+
+class Dispute(Base):
+    """A dispute about the outcome of a screening. An open one stops the clock of a notice.
+
+    `text` is the candidate's and `answer` the staff's; both are encrypted. The finding is `upheld`
+    or `corrected`, or the candidate has `retracted` the dispute.
+    """
+
+    __tablename__ = "disputes"
+    __table_args__ = (Index("ix_disputes_open", "outcome", "opened_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=secrets.generate_public_id
+    )
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    screening: Mapped[str] = mapped_column(String(64))
+    text: Mapped[bytes] = mapped_column(LargeBinary)
+    opened_at: Mapped[datetime]
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    outcome: Mapped[str] = mapped_column(String(10), default="")
+    actor: Mapped[str] = mapped_column(String(254), default="")
+    answered_at: Mapped[datetime | None]
+
+    @property
+    def is_open(self) -> bool:
+        return not self.outcome
