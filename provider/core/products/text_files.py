@@ -60,7 +60,8 @@ def _read_file(name: str, path: str, read: Callable[[str], bytes]) -> dict[str, 
     except UnicodeDecodeError as error:
         raise DocumentError(path, f"{name} is not UTF-8 text; save the file as UTF-8") from error
     match = _FILE.fullmatch(text)
-    headers = [tree.value for tree in parse_trees(match["header"], name)] if match else []
+    # The first line of the file stays as an empty one, so that errors have the file's own lines.
+    headers = [tree.value for tree in parse_trees(f"\n{match['header']}", name)] if match else []
     if match is None or len(headers) != 1 or not isinstance(headers[0], dict):
         raise DocumentError(path, f"{name} should begin with a header between two lines of ---")
     return {**headers[0], "text": match["text"].strip()}

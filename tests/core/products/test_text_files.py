@@ -71,5 +71,5 @@ def test_wrong_file_is_refused(folder: Path, content: bytes | None, problem: str
 
 def test_wrong_header_is_refused_with_its_line(folder: Path) -> None:
     (folder / "legal" / "a.md").write_text("---\nkey: a: b\n---\nA", "utf-8")
-    with pytest.raises(Invalid, match=r"legal/a\.md line 1"):
+    with pytest.raises(Invalid, match=r"legal/a\.md line 2"):
         include(folder)

@@ -1,10 +1,12 @@
 """The warnings about packages, and the sample packages."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import provider
 from provider.core.kinds import KINDS
 from provider.core.kinds.check import Package
 from provider.core.products.samples import load_sample_documents
@@ -109,3 +111,16 @@ def test_american_sample_shows_its_texts_in_order() -> None:
     assert re.fullmatch(r"[^#*\n]+\n[^#*\n]+", disclosure)
     assert "consumerfinance.gov" in texts[1].text
     assert content.legal_texts_for("GB") == ()
+
+
+def test_each_sample_file_is_a_marked_text_of_a_package() -> None:
+    folder = Path(provider.__file__).parent / "samples" / "legal"
+    texts = {
+        text.text: text.sample
+        for document in PACKAGES
+        for content in [Package.parse(document.content)]
+        for text in (content.disclosure, *content.legal_texts)
+    }
+    for path in sorted(folder.iterdir()):
+        text = path.read_text("utf-8").split("---\n", 2)[2].strip()
+        assert texts[text] is True, path.name
