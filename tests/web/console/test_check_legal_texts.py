@@ -1,8 +1,10 @@
 """The console's page of a legal text, which the digest on a consent leads to."""
 
+import io
 import re
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from provider.services import Services
@@ -44,3 +46,26 @@ def test_sample_text_is_marked_on_its_page(services: Services, console: ConsoleC
 @pytest.mark.parametrize("digest", ["0" * 64, "a"])
 def test_unknown_digest_is_not_found(console: ConsoleClient, digest: str) -> None:
     assert console.client.get(f"/console/legal-texts/{digest}").status_code == 404
+
+
+def test_texts_sent_with_a_document_are_imported(services: Services, app: Flask) -> None:
+    console = ConsoleClient.signed_in(services, app.test_client(), "author")
+    document = (
+        "kind: check\nkey: a\nname: A\nscreenings: [{key: identity, name: Identity}]\n"
+        "disclosure:\n  file: legal/terms.md\n"
+    )
+    terms = "---\nkey: terms\nversion: '1'\n---\nWe may **look**."
+    path = "/console/products/"
+    response = console.submit(
+        f"{path}import",
+        page=path,
+        file=[
+            (io.BytesIO(document.encode()), "a.yaml"),
+            (io.BytesIO(terms.encode()), "terms.md"),
+        ],
+    )
+    assert "We may <strong>look</strong>." in console.get_text(response.location)
+    response = console.submit(
+        f"{path}import", page=path, file=(io.BytesIO(document.encode()), "a.yaml")
+    )
+    assert "disclosure.file: legal/terms.md cannot be read" in response.text
