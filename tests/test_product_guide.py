@@ -5,6 +5,8 @@ from pathlib import Path
 
 from provider.core.kinds import KINDS, document_warnings
 from provider.core.kinds.assessment.items import ITEM_KINDS
+from provider.core.kinds.check.content import PURPOSES
+from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.products.documents import Document, parse_documents, to_yaml
 
 GUIDE = Path(__file__).parents[1] / "docs" / "product-documents.md"
@@ -17,9 +19,19 @@ def examples() -> list[Document]:
 
 def test_every_documented_example_is_imported_without_a_warning() -> None:
     documents = examples()
-    assert [document_warnings(document) for document in documents] == [[]] * len(documents)
     for document in documents:
+        # The legal texts of the examples are no legal texts.
+        warnings = document_warnings(document)
+        assert all(".sample: is a sample" in warning for warning in warnings)
         assert parse_documents(to_yaml(document), "a.yaml") == [document]
+
+
+def test_examples_have_every_type_of_screening_and_every_purpose() -> None:
+    packages = [document.content for document in examples() if document.kind == "check"]
+    screenings = [entry for content in packages for entry in content["screenings"]]
+    assert {entry["type"] for entry in screenings} == set(SCREENING_TYPES)
+    texts = [text for content in packages for text in content.get("legal_texts", ())]
+    assert {text["purpose"] for text in texts} == set(PURPOSES)
 
 
 def test_examples_have_every_kind_and_every_type_of_item() -> None:

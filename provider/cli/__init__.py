@@ -58,6 +58,10 @@ main.add_lazy_commands(
     product="Products to order: tests, interview templates, packages.",
     seed="Add the sample products of each kind, published; existing products stay unchanged.",
 )
+main.add_lazy_commands(
+    "provider.cli.legal_texts",
+    legal_text="Print the legal text with a digest, as the file that a package can name.",
+)
 main.add_lazy_commands("provider.cli.orders", order="Orders of the ATS.")
 main.add_lazy_commands(
     "provider.cli.retention", retention="How long recordings and candidates are stored."

@@ -22,6 +22,7 @@ from provider.core.products.choice import find_by_key, list_by_key
 from provider.core.products.documents import Document, read_file, to_yaml
 from provider.core.products.files import read_beside, write_files
 from provider.core.products.samples import load_sample_documents
+from provider.core.products.text_files import include_text_files
 from provider.errors import Conflict, Invalid
 from provider.services import Services
 
@@ -104,10 +105,10 @@ def export_(key: str, file: Path | None) -> None:
 )
 def import_(file: Path, publish: bool) -> None:
     """Import products from a YAML file, as drafts: all of them, or none if one is wrong."""
-    documents = read_file(file)
+    read = read_beside(file.parent)
+    documents = [include_text_files(document, read) for document in read_file(file)]
     warnings = [warning for document in documents for warning in document_warnings(document)]
     with open_services() as services:
-        read = read_beside(file.parent)
         documents = [store_files(document, read, services.media) for document in documents]
         lines = []
         with services.db.writing() as session:

@@ -9,6 +9,7 @@ from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
     assessments,
+    check_legal_texts,
     checks,
     interview_captions,
     interview_completion,
@@ -52,5 +53,7 @@ KIND_PAGES: dict[str, KindPages] = {
         report=interview_media.routes,
         trial=interview_trial.routes,
     ),
-    "check": KindPages(candidate=check.routes, console=checks.routes),
+    "check": KindPages(
+        candidate=check.routes, console=checks.routes, products=check_legal_texts.routes
+    ),
 }

@@ -185,6 +185,7 @@ EXCLUDED_ENDPOINTS = {
     "products.version_file",
     "assessment_trial.remaining_time",  # the clock of a trial that began runs
     "editor_files.show",
+    "legal_texts.detail",  # a page of one text, which no order changes
     "editor_videos.poster",
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks

@@ -21,6 +21,7 @@ COMMON_TABLES = {
     "drafts",  # through products
     "draft_files",  # through products
     "heartbeats",
+    "legal_texts",
     "product_files",  # through product_versions
     "product_versions",  # through products
     "scheduled_work",

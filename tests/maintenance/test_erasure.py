@@ -68,6 +68,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "email_texts",
     "erased_orders",
     "heartbeats",
+    "legal_texts",
     "offboardings",
     "order_counts",
     "product_files",

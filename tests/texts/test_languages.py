@@ -43,7 +43,7 @@ SAME_TEXTS = {
 # Latin words in a text of another script: names, and what a file or a header is called.
 NAMES = {
     *("Chrome", "Edge", "Firefox", "Safari", "Mac", "PDF", "Provider", "API"),
-    *("ISO", "SHA", "Upload-Offset", "application", "offset+octet-stream"),
+    *("ISO", "SHA", "DBS", "Upload-Offset", "application", "offset+octet-stream"),
     *("JPEG", "PNG", "WebP", "MP", "WebM", "WebVTT", "WEBVTT"),
 }
 

@@ -1,5 +1,6 @@
 """The registry of kinds. Each kind describes itself in `kind.py` of its own folder."""
 
+import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from provider.core import labels
 from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
-from provider.core.kinds.base import Kind, MediaReference, StoredMedia
+from provider.core.kinds.base import Kind, MediaReference, RecordedText, StoredMedia
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
 from provider.core.orders import COUNT_ORDERS, EXPIRE_ORDERS, SEND_REMINDERS
@@ -21,11 +22,12 @@ from provider.core.products.documents import Document, content_digest, validate
 from provider.core.products.draft import DraftFile
 from provider.core.products.files import ProductFile
 from provider.core.scheduled import ScheduledWork
-from provider.errors import DocumentError
+from provider.errors import DocumentError, NotFound
 from provider.storage.database import acquire_advisory_lock
 from provider.storage.media import MediaStore
 
 KINDS: dict[str, Kind] = {}
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def register(kind: Kind) -> None:
@@ -86,6 +88,16 @@ def waited_for_values() -> set[str]:
         for kind in KINDS.values()
         for state in kind.order_class.progress_table.values()
     }
+
+
+def find_texts(session: Session, digest: str) -> list[RecordedText]:
+    """Return the legal texts of all kinds with a SHA-256 in hex. Raises NotFound."""
+    digest = digest.strip().lower()
+    kinds = KINDS.values() if _DIGEST.fullmatch(digest) else ()
+    texts = [text for kind in kinds for text in kind.find_texts(session, digest)]
+    if not texts:
+        raise NotFound("There is no legal text with this digest")
+    return texts
 
 
 def document_warnings(document: Document) -> list[str]:

@@ -72,6 +72,19 @@ class KindMedia(StoredMedia):
     forget: Callable[[Session, Order], None]
 
 
+@dataclass(frozen=True)
+class RecordedText:
+    """A legal text that candidates are shown; its key and version name it for ever."""
+
+    key: str
+    version: str
+    purpose: str
+    title: str  # empty for a text without one
+    text: str
+    sample: bool
+    created_at: datetime
+
+
 def _find_no_missing_media(_session: Session, _now: datetime) -> Mapping[int, Sequence[str]]:
     return {}
 
@@ -90,6 +103,10 @@ def _describe_nothing(_list_name: str, _entry: Mapping[str, Any]) -> str:
 
 def _take_no_video(_media: MediaStore, _digest: str) -> None:
     raise Invalid("This product takes no video")
+
+
+def _find_no_texts(_session: Session, _digest: str) -> Sequence[RecordedText]:
+    return ()
 
 
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
@@ -121,6 +138,7 @@ class Kind:
     `find_warnings` takes the loaded content of a document that is imported.
     `find_file_slots` takes a content as a mapping, which may be incomplete, and returns the places
     that name files.
+    `find_texts` returns the legal texts with a SHA-256 in hex, the oldest first.
     `find_missing_media` returns, by account id, the public ids of the orders of which a file was
     announced and never arrived, while the staff can still act. An alert tells them.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
@@ -150,6 +168,7 @@ class Kind:
     find_missing_media: Callable[[Session, datetime], Mapping[int, Sequence[str]]] = (
         _find_no_missing_media
     )
+    find_texts: Callable[[Session, str], Sequence[RecordedText]] = _find_no_texts
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

@@ -1,9 +1,9 @@
 """Marshmallow fields of product documents. They do not convert types, unlike marshmallow's own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from marshmallow import Schema, ValidationError, fields
 
@@ -45,6 +45,17 @@ class DocumentSchema(Schema):
         names = ", ".join(field.data_key or name for name, field in self.load_fields.items())
         self.error_messages["unknown"] = f"is not known here; the names are {names}"
         self.error_messages["type"] = "should be a mapping of names to values"
+
+    # The field that decides the usual values of others, such as the type of an entry.
+    usual_by: ClassVar[str] = ""
+
+    def usual_values(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what an entry counts as where it leaves a field out, as its `usual_by` says."""
+        return {}
+
+    def unused_fields(self, entry: Mapping[str, Any]) -> Collection[str]:
+        """Return the fields that an entry cannot have, as its `usual_by` says."""
+        return ()
 
 
 class StrictField(fields.Field[T]):
@@ -115,11 +126,17 @@ class LanguageTag(StrictField[str]):
 
 
 class Choice(StrictField[str]):
-    """One of several fixed words."""
+    """One of several fixed words, or one of the keys that a registry has at the time."""
 
-    def __init__(self, *choices: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *choices: str, registry: Mapping[str, object] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.choices = choices
+        self._choices, self._registry = choices, registry
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self._choices if self._registry is None else tuple(self._registry)
 
     def _parse(self, value: Any) -> str:
         if isinstance(value, str) and value in self.choices:

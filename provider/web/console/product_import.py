@@ -13,7 +13,11 @@ from provider.errors import Invalid
 from provider.services import current_services
 from provider.web.console.authentication import record_act, requires
 from provider.web.console.products import render_list
-from provider.web.console.sent_files import find_document_name, read_sent_files
+from provider.web.console.sent_files import (
+    find_document_name,
+    include_sent_texts,
+    read_sent_files,
+)
 
 routes = Blueprint("product_import", __name__, url_prefix="/products/import")
 
@@ -47,10 +51,10 @@ def perform() -> Response:
 
 
 def _read_documents() -> list[Document]:
-    """Read the file of documents, and store the pictures and sounds that were sent with it."""
+    """Read the file of documents, and store the files that were sent with it."""
     sent = read_sent_files()
     name = find_document_name(sent)
-    documents = decode_documents(sent[name], name)
+    documents = [include_sent_texts(row, sent) for row in decode_documents(sent[name], name)]
     media = current_services().media
     return [store_files(document, sent.__getitem__, media) for document in documents]
 

@@ -1,15 +1,18 @@
-"""The files that a form sends: product documents, and the pictures and sounds that they name.
+"""The files that a form sends: product documents, and the files that they name.
 
 They come one by one, or in a ZIP file, as the console gives a version with its files.
 """
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from flask import request
 
+from provider.core.products.documents import Document
 from provider.core.products.files import MAX_BYTES
+from provider.core.products.text_files import include_text_files
 from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 
@@ -42,6 +45,11 @@ def find_document_name(sent: dict[str, bytes]) -> str:
     if len(names) > 1:
         raise Invalid("Choose one file of product documents, with the pictures and sounds it names")
     return names[0]
+
+
+def include_sent_texts(document: Document, sent: Mapping[str, bytes]) -> Document:
+    """Return the document with the texts of the sent files that it names. Raises Invalid."""
+    return include_text_files(document, lambda name: sent[PurePosixPath(name).name])
 
 
 def _unzip(content: bytes) -> dict[str, bytes]:

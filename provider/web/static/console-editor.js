@@ -84,6 +84,19 @@ if (form) {
     state.textContent = problem ?? reply.state;
     state.classList.toggle("is-problem", Boolean(problem));
     await showPreview().catch(() => {});
+    await showUsualValues().catch(() => {});
+  }
+
+  // Another type has other usual values, and other fields. The server builds them.
+  async function showUsualValues() {
+    const shown = form.querySelector("[data-decides]");
+    if (!shown || shown.value === document.getElementById(shown.dataset.decides).value) return;
+    const response = await fetch(location.pathname);
+    if (!response.ok || isDirty || isStopped) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const focusedId = document.activeElement?.id;
+    form.querySelector("[data-fields]").replaceWith(page.querySelector("[data-fields]"));
+    if (focusedId) document.getElementById(focusedId)?.focus();
   }
 
   // An error beside a field stays as long as the list of problems leads to the field.

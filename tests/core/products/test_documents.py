@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import provider
 from provider.core.kinds.assessment import content as test_content
 from provider.core.kinds.check import content as check_content
 from provider.core.kinds.interview import content as interview_content
@@ -23,9 +22,9 @@ from provider.core.products.documents import (
     to_yaml,
 )
 from provider.core.products.safe_yaml import MAX_DOCUMENT_BYTES, child_path, parse_trees
+from provider.core.products.samples import load_sample_documents
 from provider.errors import Invalid
 
-SAMPLES = sorted((Path(provider.__file__).parent / "samples").glob("*.yaml"))
 SCHEMAS = {
     "assessment": test_content.SCHEMA,
     "interview": interview_content.SCHEMA,
@@ -90,15 +89,14 @@ def test_parse_documents_schema_number_is_optional() -> None:
     ) == parse_documents(TEST, "tests.yaml")
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_sample_is_valid_and_survives_export(path: Path) -> None:
-    for document in read_file(path):
-        assert documents.validate(document, SCHEMAS[document.kind]).name == document.name
-        assert parse_documents(to_yaml(document), "again.yaml") == [document]
+@pytest.mark.parametrize("document", load_sample_documents(), ids=lambda document: document.key)
+def test_sample_is_valid_and_survives_export(document: Document) -> None:
+    assert documents.validate(document, SCHEMAS[document.kind]).name == document.name
+    assert parse_documents(to_yaml(document), "again.yaml") == [document]
 
 
 def test_samples_cover_every_kind_and_every_kind_of_item() -> None:
-    samples = [document for path in SAMPLES for document in read_file(path)]
+    samples = load_sample_documents()
     assert {sample.kind for sample in samples} == set(SCHEMAS)
     tests = [
         test_content.parse(sample.content) for sample in samples if sample.kind == "assessment"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -14,7 +13,6 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from werkzeug.serving import make_server
 
-import provider
 from provider import outbox
 from provider.ats.rules import add_rule
 from provider.core import kinds
@@ -26,7 +24,8 @@ from provider.core.orders import Order
 from provider.core.orders.accommodation import Terms, ask
 from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
 from provider.core.products import Product
-from provider.core.products.documents import content_digest, read_file
+from provider.core.products.documents import content_digest
+from provider.core.products.samples import load_sample_documents
 from provider.core.staff import SavedView, Staff, complete_sign_in
 from provider.delivery.dispatcher import Dispatcher
 from provider.delivery.placing import load_rules, place_by_rules
@@ -207,12 +206,11 @@ def _create_products(services: Services) -> dict[str, str]:
     """Import the samples, with a draft of the test; return public ids by kind."""
     product_ids: dict[str, str] = {}
     with services.db.writing() as session:
-        for path in sorted((Path(provider.__file__).parent / "samples").glob("*.yaml")):
-            for document in read_file(path):
-                product, _ = kinds.import_document(session, document, services.now())
-                product.publish(services.now())
-                session.flush()
-                product_ids.setdefault(document.kind, product.public_id)
+        for document in load_sample_documents():
+            product, _ = kinds.import_document(session, document, services.now())
+            product.publish(services.now())
+            session.flush()
+            product_ids.setdefault(document.kind, product.public_id)
         test = Product.find(session, product_ids["assessment"])
         test.add_version(
             session, test.versions[-1].content | {"time_limit": 12}, "2", services.now()

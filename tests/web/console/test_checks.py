@@ -462,6 +462,6 @@ def test_product_pages_warn_about_sample_disclosure(
     for product_id, has_warning in ((real_id, False), (sample_id, True)):
         page = console.get_text(f"/console/products/{product_id}")
         assert (warning in page) == has_warning
-        assert "Asks for: full name, date of birth" in page
+        assert "Asks for: Full legal name, Date of birth" in page
         page = console.get_text(f"/console/products/{product_id}/publish")
         assert (warning in page) == has_warning

@@ -203,6 +203,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("offboarding.detail", "GET"): Permission.MANAGE_ACCOUNTS,
     ("offboarding.perform", "POST"): Permission.MANAGE_ACCOUNTS,
     ("offboarding.download", "POST"): Permission.MANAGE_ACCOUNTS,
+    ("legal_texts.detail", "GET"): Permission.VIEW_PRODUCTS,
     ("usage.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("usage.download", "GET"): Permission.VIEW_ACCOUNTS,
     ("audit.listing", "GET"): Permission.VIEW_AUDIT_LOG,

@@ -3,8 +3,9 @@
     name, description?                    description is Markdown
     language?                             a BCP 47 tag such as de: of every text of the document
     sections?                             [{key, title, text}], shown before the consent form
-    screenings                            [{key, name, type?, description?, reason?, asks?,
-                                          documents?, working_days?, performer?, connector?}]
+    screenings                            [{type?, key, name, description?, workforce?,
+                                          barred_lists?, reason?, asks?, documents?,
+                                          working_days?, performer?, connector?}]
     disclosure                            {key, version, text, sample?}, the text to consent to
     legal_texts?                          [{key, version, purpose, title, text, countries?,
                                           sample?}]
@@ -12,27 +13,33 @@
 `type` is a name of SCREENING_TYPES; it gives the usual values of what a screening leaves out.
 `asks` lists details by their names in DETAIL_FIELDS, `documents` are names of DOCUMENT_SLOTS. The
 candidate is asked for these only. `reason` is one sentence that says why. `working_days` is the
-expected time.
+expected time. `workforce` and `barred_lists` are names of SCREENING_OPTIONS, of some types only.
 
 `legal_texts` are shown beside the disclosure: to candidates of `countries` (ISO 3166 codes), or to
-all where there are none.
+all where there are none. One with the purpose `disclosure` replaces the disclosure for them.
 
 `text` and `description` are Markdown. The author chooses `version`; each consent records it.
 `sample: true` marks a disclosure that no lawyer has approved. Pages warn about it.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from marshmallow import post_load, validates_schema
 
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.countries import COUNTRY_CODES
+from provider.core.kinds.check.country_code import CountryCode
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.screening_types import OTHER, PERFORMERS, SCREENING_TYPES, STAFF
-from provider.core.products.documents import DocumentWarning, load_content
-from provider.core.products.markdown_warnings import find_markdown_warnings
+from provider.core.kinds.check.screening_options import SCREENING_OPTIONS, complete_options
+from provider.core.kinds.check.screening_types import (
+    OTHER,
+    PERFORMERS,
+    SCREENING_TYPES,
+    STAFF,
+    ScreeningType,
+)
+from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,
@@ -47,6 +54,7 @@ from provider.core.products.schema_fields import (
     nested_list,
     require_unique,
 )
+from provider.texts import LazyText
 from provider.texts import Text as ShownText
 
 # The purposes of legal texts: each is a step of its own, in this order.
@@ -83,6 +91,15 @@ class Screening:
     working_days: int = SCREENING_TYPES[OTHER].working_days
     performer: str = STAFF
     connector: str = ""
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def option_texts(self) -> list[tuple[LazyText, LazyText]]:
+        """The label and the chosen value of each option."""
+        return [
+            (SCREENING_OPTIONS[name].label, SCREENING_OPTIONS[name].choices[value])
+            for name, value in self.options.items()
+        ]
 
     @property
     def reason_text(self) -> ShownText:
@@ -131,6 +148,15 @@ class PackageContent:
             text for text in self.legal_texts if not text.countries or country in text.countries
         )
 
+    def disclosure_for(self, country: str) -> Disclosure | LegalText:
+        """Return the text that candidates of a country consent to, by its ISO 3166 code."""
+        texts = self.legal_texts_for(country)
+        return next((text for text in texts if text.purpose == DISCLOSURE), self.disclosure)
+
+    @property
+    def has_sample_text(self) -> bool:
+        return self.disclosure.sample or any(text.sample for text in self.legal_texts)
+
     @property
     def requested_details(self) -> list[str]:
         """The names of the details that the screenings need, in the order of DETAIL_FIELDS."""
@@ -153,10 +179,12 @@ class InformationSectionSchema(DocumentSchema):
 class ScreeningSchema(DocumentSchema):
     """One of the `screenings`."""
 
+    type = Choice(registry=SCREENING_TYPES, load_default=OTHER)
     key = Key(required=True)
     name = Title(120, required=True)
     description = Text(5_000, multiline=True, load_default="")
-    type = Choice(*SCREENING_TYPES, load_default=OTHER)
+    workforce = Choice(*SCREENING_OPTIONS["workforce"].choices)
+    barred_lists = Choice(*SCREENING_OPTIONS["barred_lists"].choices)
     reason = Text(300, load_default="")
     asks = ListOf(Choice(*DETAIL_FIELDS), "names", 0, len(DETAIL_FIELDS))
     documents = ListOf(Choice(*DOCUMENT_SLOTS), "names", 0, len(DOCUMENT_SLOTS))
@@ -164,11 +192,31 @@ class ScreeningSchema(DocumentSchema):
     performer = Choice(*PERFORMERS)
     connector = Key(load_default="")
 
+    usual_by = "type"
+
+    def usual_values(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        usual = _find_type(entry)
+        options = {name: SCREENING_OPTIONS[name].default for name in usual.options}
+        return _usual_fields(usual) | options | {"reason": str(usual.reason)}
+
+    def unused_fields(self, entry: Mapping[str, Any]) -> list[str]:
+        options = _find_type(entry).options
+        return [name for name in SCREENING_OPTIONS if name not in options]
+
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Screening:
-        usual = SCREENING_TYPES[data["type"]]
-        data = {name: getattr(usual, name) for name in USUAL_FIELDS} | data
+        given = {name: data.pop(name) for name in SCREENING_OPTIONS if name in data}
+        data["options"] = complete_options(data["type"], given)
+        data = _usual_fields(_find_type(data)) | data
         return Screening(**data | {name: tuple(data[name]) for name in ("asks", "documents")})
+
+
+def _find_type(entry: Mapping[str, Any]) -> ScreeningType:
+    return SCREENING_TYPES.get(str(entry.get("type")), SCREENING_TYPES[OTHER])
+
+
+def _usual_fields(usual: ScreeningType) -> dict[str, Any]:
+    return {name: getattr(usual, name) for name in USUAL_FIELDS}
 
 
 class LegalTextSchema(DocumentSchema):
@@ -179,7 +227,7 @@ class LegalTextSchema(DocumentSchema):
     purpose = Choice(*PURPOSES, required=True)
     title = Title(120, required=True)
     text = Text(50_000, multiline=True, required=True)
-    countries = ListOf(Choice(*COUNTRY_CODES), "codes", 0, 250, load_default=())
+    countries = ListOf(CountryCode(), "countries", 0, 250, load_default=())
     sample = Flag(load_default=False)
 
     @post_load
@@ -239,15 +287,3 @@ def load_screening(entry: Mapping[str, Any]) -> Screening:
     """Return the screening of an entry of `screenings`. Raises Invalid with the path."""
     screening: Screening = load_content(entry, ScreeningSchema())
     return screening
-
-
-def find_warnings(content: PackageContent) -> Iterator[DocumentWarning]:
-    """Warn where candidates may not see what the author meant."""
-    texts = [("description", content.description), ("disclosure.text", content.disclosure.text)]
-    for index, section in enumerate(content.sections):
-        texts.append((f"sections[{index}].text", section.text))
-    for index, text in enumerate(content.legal_texts):
-        texts.append((f"legal_texts[{index}].text", text.text))
-    for index, screening in enumerate(content.screenings):
-        texts.append((f"screenings[{index}].description", screening.description))
-    return find_markdown_warnings(texts)

@@ -5,10 +5,14 @@ from typing import Any
 
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
+from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
 from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
+from provider.core.kinds.check.legal_text_record import find_texts
 from provider.core.kinds.check.models import (
     CandidateDetail,
     Check,
@@ -16,8 +20,15 @@ from provider.core.kinds.check.models import (
     Finding,
 )
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.package_warnings import find_warnings
+from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.screening_types import (
+    CONNECTOR,
+    REFEREE,
+    SCREENING_TYPES,
+    STAFF,
+)
 from provider.core.kinds.check.scripted import play_step
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
@@ -61,7 +72,8 @@ KIND = Kind(
         receipt=_("Your background check is complete."),
     ),
     read_encrypted=read_encrypted,
-    find_warnings=content.find_warnings,
+    find_warnings=find_warnings,
+    find_texts=find_texts,
     play_step=play_step,
     folder=Path(__file__).parent,
     labels={
@@ -73,6 +85,21 @@ KIND = Kind(
         },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
+        "screening detail": {name: field.label for name, field in DETAIL_FIELDS.items()},
+        "screening document": {name: slot.label for name, slot in DOCUMENT_SLOTS.items()},
+        "screening performer": {
+            STAFF: "Staff",
+            REFEREE: "A referee, by a form of their own",
+            CONNECTOR: "A connector",
+        },
+        "workforce": SCREENING_OPTIONS["workforce"].choices,
+        "barred lists": SCREENING_OPTIONS["barred_lists"].choices,
+        "legal text purpose": {
+            DISCLOSURE: "Disclosure, on a page of its own",
+            RIGHTS: "Summary of rights",
+            PRIVACY: "Privacy policy",
+            AUTHORIZATION: "Authorization, beside the signature",
+        },
         "screening task": TASK_LABELS,
         "severity": SEVERITIES,
         "found record": RECORD_KINDS,

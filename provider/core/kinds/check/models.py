@@ -55,8 +55,7 @@ class ConsentView:
 class Consent(Base):
     """The proof of a consent: the typed name, the time, the browser and the text.
 
-    `disclosure_digest` is the SHA-256 of the text that was shown. The text itself is in the
-    product version of the order, which never changes.
+    `disclosure_digest` is the SHA-256 of the text that was shown; `find_texts` finds the text.
     """
 
     __tablename__ = "consents"

@@ -19,8 +19,10 @@ OTHER = "other"
 class ScreeningType:
     """The usual values of a screening.
 
-    `asks` are names of DETAIL_FIELDS, `documents` of DOCUMENT_SLOTS. `reason` is one sentence that
-    tells the candidate why this is needed. `working_days` is the usual time until the outcome.
+    `asks` are names of DETAIL_FIELDS, `documents` of DOCUMENT_SLOTS, `options` of
+    SCREENING_OPTIONS. `reason` is one sentence that tells the candidate why this is needed.
+    `working_days` is the usual time until the outcome. `country` is the ISO 3166 code of the
+    country whose law names the type; empty for a type of no country.
     """
 
     label: LazyText
@@ -29,6 +31,8 @@ class ScreeningType:
     documents: tuple[str, ...] = ()
     working_days: int = 5
     performer: str = STAFF
+    options: tuple[str, ...] = ()
+    country: str = ""
 
 
 _IDENTITY = ("full_name", "former_names", "date_of_birth")
@@ -54,12 +58,20 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
     "criminal_record": ScreeningType(
         _("Criminal record"), _CRIMINAL_REASON, (*_PERSON, "national_id"), (), 7
     ),
-    "dbs_basic": ScreeningType(_("DBS basic check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10),
+    "dbs_basic": ScreeningType(
+        _("DBS basic check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10, country="GB"
+    ),
     "dbs_standard": ScreeningType(
-        _("DBS standard check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10
+        _("DBS standard check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10, country="GB"
     ),
     "dbs_enhanced": ScreeningType(
-        _("DBS enhanced check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 20
+        _("DBS enhanced check"),
+        _CRIMINAL_REASON,
+        _PERSON,
+        _DBS_DOCUMENTS,
+        20,
+        options=("workforce", "barred_lists"),
+        country="GB",
     ),
     "sanctions": ScreeningType(
         _("Sanctions lists"),

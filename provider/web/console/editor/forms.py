@@ -16,7 +16,7 @@ from provider.core.products.draft_edits import make_key, unused_key
 from provider.core.products.files import EXTENSIONS
 from provider.core.products.schema_fields import Choice, Key, ListOf, PartChoice
 from provider.errors import Invalid
-from provider.web.console.editor import texts, widgets
+from provider.web.console.editor import texts, usual_values, widgets
 from provider.web.console.editor.widgets import (
     CHOICE,
     CHOICES,
@@ -63,6 +63,7 @@ class FormField:
     rows: list["FormRow"] = field(default_factory=list)
     noun: str = ""
     accept: str = ""  # the types of a file
+    decides_usual: bool = False  # the usual values of other fields depend on this one
 
     @property
     def id(self) -> str:
@@ -96,8 +97,9 @@ def build_form(
     default: Any = MISSING,
 ) -> list[FormField]:
     """Return the fields of an entry. `errors` are by the path within the entry."""
+    usual = usual_values.find(schema, entry)
     return [
-        _build_field(schema, name, schema_field, entry, errors, prefix, default, widget)
+        _build_field(schema, name, schema_field, entry, errors, prefix, default, widget, usual)
         for name, schema_field, widget in _fields_of(schema, entry, is_root=is_root)
     ]
 
@@ -114,7 +116,7 @@ def read_form(
     noun: str = "entry",
 ) -> dict[str, Any]:
     """Return the entry that a form means. An empty key is made from the entry's text."""
-    result = dict(entry)
+    result, usual = dict(entry), usual_values.find(schema, entry, form, prefix)
     for name, schema_field, widget in _fields_of(schema, entry, is_root=is_root):
         value = _read_field(
             schema_field,
@@ -122,7 +124,7 @@ def read_form(
             form,
             prefix + name,
             entry.get(name, MISSING),
-            default_of(schema_field, default),
+            usual[name] if name in usual else default_of(schema_field, default),
         )
         if value is MISSING:
             result.pop(name, None)
@@ -151,9 +153,10 @@ def _fields_of(
 ) -> Iterator[tuple[str, fields.Field[Any], str]]:
     late = {name: rank for rank, name in enumerate(LATE_FIELDS, 1)}
     names = sorted(schema.fields, key=lambda name: late.get(name, 0))
+    left_out = (*FIXED_FIELDS, *usual_values.unused_fields(schema, entry))
     for name in names:
         schema_field = schema.fields[name]
-        if name in FIXED_FIELDS:
+        if name in left_out:
             continue
         widget = choose_widget(schema_field, entry.get(name, MISSING), is_root=is_root)
         if widget != PAGES:
@@ -169,10 +172,13 @@ def _build_field(
     prefix: str,
     parent_default: Any,
     widget: str,
+    usual: Mapping[str, Any],
 ) -> FormField:
     path, raw = prefix + name, entry.get(name, MISSING)
-    default = default_of(schema_field, parent_default)
+    default = usual[name] if name in usual else default_of(schema_field, parent_default)
     label, help_text = texts.field_texts(schema, name)
+    help_text = " ".join(filter(None, (help_text, usual_values.describe(usual, name))))
+    is_key = name == "key" and isinstance(schema_field, Key)
     values: dict[str, Any] = {}
     if widget == GROUP and (inner := inner_schema(schema_field, raw)):
         values["fields"] = build_form(
@@ -199,8 +205,9 @@ def _build_field(
         widget,
         help_text + (" Written as JSON." if widget == OTHER else ""),
         error=_find_error(errors, path, widget),
-        is_required=schema_field.required and not isinstance(schema_field, Key),
-        is_key=isinstance(schema_field, Key),
+        is_required=schema_field.required and not is_key,
+        is_key=is_key,
+        decides_usual=usual_values.decides(schema, name),
         max_length=getattr(schema_field, "max_length", None),
         **values,
     )

@@ -184,11 +184,23 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     # Packages
     "InformationSectionSchema.text": ("Text", MARKDOWN),
     "ScreeningSchema.description": ("Description", MARKDOWN),
+    "ScreeningSchema.type": ("Type", "It gives the usual values of the fields below."),
+    "ScreeningSchema.reason": ("Why this is needed", "One sentence that the candidate reads."),
     "asks": ("What the candidate is asked for", ""),
+    "documents": ("Documents that the candidate sends", ""),
+    "working_days": ("Expected working days", "From the consent to the outcome, 1 to 250."),
+    "performer": ("Who does it", ""),
+    "connector": ("Connector", "Its name, if a connector does the screening."),
     "disclosure": ("What the candidate consents to", ""),
     "version": ("Version", "A changed text needs a new version, such as 2."),
     "DisclosureSchema.text": ("Text", MARKDOWN),
     "sample": ("This text is a sample", "Only sandbox accounts can order it then."),
+    "purpose": ("Purpose", "A disclosure replaces what others consent to."),
+    "LegalTextSchema.text": ("Text", MARKDOWN),
+    "countries": (
+        "Countries",
+        "One on each line, by name or code: candidates who live there see it. Empty: all do.",
+    ),
 }
 CHOICE_TEXTS: Mapping[str, str] = {
     "report": "On the page of the report",
@@ -207,6 +219,16 @@ CHOICE_TEXTS: Mapping[str, str] = {
     "types.pdf": "PDF",
     "types.picture": "Pictures: JPEG, PNG or WebP",
     "shared": "On the page of a shared link",
+}
+# The families of labels that name the choices of a field.
+CHOICE_FAMILIES: Mapping[str, str] = {
+    "type": "screening type",
+    "asks": "screening detail",
+    "documents": "screening document",
+    "performer": "screening performer",
+    "workforce": "workforce",
+    "barred_lists": "barred lists",
+    "purpose": "legal text purpose",
 }
 # The names of parts of a stimulus, by the field that marks such a part.
 PART_TEXTS: Mapping[str, str] = {"audio": "Sound"}
@@ -250,6 +272,8 @@ def words(name: str) -> str:
 
 
 def choice_text(choice: str, field_name: str = "") -> str:
+    if field_name in CHOICE_FAMILIES:
+        return label_for(CHOICE_FAMILIES[field_name], choice)
     own_text = CHOICE_TEXTS.get(f"{field_name}.{choice}")
     return own_text or CHOICE_TEXTS.get(choice) or words(choice)
 

@@ -17,7 +17,11 @@ from provider.errors import Conflict, DocumentError, Invalid
 from provider.services import current_services
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing, save_draft
-from provider.web.console.sent_files import find_document_name, read_sent_files
+from provider.web.console.sent_files import (
+    find_document_name,
+    include_sent_texts,
+    read_sent_files,
+)
 
 routes = Blueprint("editor_upload", __name__, url_prefix="/products/<product_id>/edit/upload")
 
@@ -40,8 +44,9 @@ def perform(product_id: str) -> Response:
     with current_services().db.reading() as session:
         if documents[0].kind != Product.find(session, product_id).kind:
             raise Invalid("This file is about another kind of product")
-    new_content = deepcopy(dict(documents[0].content))
-    files = _store_files(documents[0], new_content, sent)
+    document = include_sent_texts(documents[0], sent)
+    new_content = deepcopy(dict(document.content))
+    files = _store_files(document, new_content, sent)
     with current_services().db.writing() as session:
         editing = Editing.open(session, product_id)
         for slot, file in files:

@@ -168,7 +168,9 @@ def test_warnings_are_shown_with_links_before_publishing(
         text = console.get_text(page)
         assert "write `plain: true` for the item" in text
         assert f"{entry_page(test_id, ITEM)}#field-prompt" in text
-    assert "Candidates may not see what you meant" in console.get_text(entry_page(test_id, ITEM))
+    assert "Nothing prevents publishing, but please look at this" in console.get_text(
+        entry_page(test_id, ITEM)
+    )
 
 
 def test_published_draft_is_a_version_with_a_summary(
