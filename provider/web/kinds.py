@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from provider.web.candidate import assessment, check, interview
+from provider.web.candidate import check_questions as questions
 from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
     assessments,
+    check_additions,
+    check_questions,
+    check_records,
+    check_screening,
     checks,
     interview_captions,
     interview_completion,
@@ -20,19 +25,23 @@ from provider.web.report import interview_media
 
 for section in (interview_reviews, interview_completion, interview_captions):
     interviews.routes.register_blueprint(section.routes)
+for section in (check_screening, check_questions, check_records, check_additions):
+    checks.routes.register_blueprint(section.routes)
 
 
 @dataclass(frozen=True)
 class KindPages:
     """The blueprints of one kind; those that are None have no pages of the kind's own.
 
-    `candidate` is nested in `/c`, and `console` in `/console`, behind their authentication. So are
-    `products`, the authors' pages of the kind's products, and `trial`, which lets authors try a
-    draft; `console/KIND/trial_link.html` links to it. `report` checks the link of the report
-    itself. The templates are in `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
+    `candidate` and `candidate_parts` are nested in `/c`, and `console` in `/console`, behind their
+    authentication. So are `products`, the authors' pages of the kind's products, and `trial`, which
+    lets authors try a draft; `console/KIND/trial_link.html` links to it. `report` checks the link
+    of the report itself. The templates are in `candidate/KIND/`, `console/KIND/` and
+    `report/KIND/`.
     """
 
     candidate: Blueprint
+    candidate_parts: tuple[Blueprint, ...] = ()
     console: Blueprint | None = None
     report: Blueprint | None = None
     products: Blueprint | None = None
@@ -52,5 +61,7 @@ KIND_PAGES: dict[str, KindPages] = {
         report=interview_media.routes,
         trial=interview_trial.routes,
     ),
-    "check": KindPages(candidate=check.routes, console=checks.routes),
+    "check": KindPages(
+        candidate=check.routes, candidate_parts=(questions.routes,), console=checks.routes
+    ),
 }

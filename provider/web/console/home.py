@@ -12,6 +12,7 @@ from provider.core.accounts import Account
 from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
+from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.marking import ANSWER, SECOND_LOOK, MarkingTask, list_queued
 from provider.core.orders import PERIOD_DAYS, Order, collect_statistics
 from provider.core.orders.candidate_emails import has_bounced_invitation
@@ -25,6 +26,7 @@ from provider.web.console.authentication import (
     may,
     requires,
 )
+from provider.web.console.screenings import OVERDUE, count_screenings
 
 routes = Blueprint("home", __name__)
 
@@ -98,6 +100,22 @@ def _tasks(session: Session) -> list[Task]:
                 "Candidate who asks for a second look",
                 "Candidates who ask for a second look",
                 marking,
+            ),
+        ]
+    if may(Permission.DECIDE_CHECKS):
+        today = current_services().now().date()
+        tasks += [
+            Task(
+                count_screenings(session),
+                "Screening that waits for the staff",
+                "Screenings that wait for the staff",
+                url_for("console.screenings.listing"),
+            ),
+            Task(
+                count_screenings(session, ScreeningTask.due_on < today),
+                "Screening that is overdue",
+                "Screenings that are overdue",
+                url_for("console.screenings.listing", due=OVERDUE),
             ),
         ]
     if may(Permission.MANAGE_ORDERS):

@@ -9,6 +9,7 @@ from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
+from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.models import (
     CandidateDetail,
     Check,
@@ -16,6 +17,7 @@ from provider.core.kinds.check.models import (
     Finding,
 )
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.scripted import play_step
@@ -39,6 +41,24 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
+        "records": [_read_record(check, secret_box, record) for record in check.records],
+        "questions": [
+            {
+                "screening": question.screening,
+                "question": question.decrypt_question(secret_box, check.public_id),
+                "answer": question.decrypt_answer(secret_box, check.public_id),
+            }
+            for question in check.questions
+        ],
+    }
+
+
+def _read_record(check: Check, secret_box: SecretBox, record: FoundRecord) -> dict[str, Any]:
+    return {
+        "screening": record.screening,
+        "public_text": record.decrypt_public_text(secret_box, check.public_id),
+        "private_note": record.decrypt_private_note(secret_box, check.public_id),
+        "removal_reason": record.decrypt_removal_reason(secret_box, check.public_id),
     }
 
 
@@ -70,6 +90,17 @@ KIND = Kind(
             "consent": "Consent",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
+            "screening claimed": "Screening claimed",
+            "screening handed over": "Screening handed over",
+            "screening given back": "Screening given back",
+            "screening added": "Screening added",
+            "question": "Question to the candidate",
+            "question asked": "Candidate asked for more",
+            "question answered": "Question answered",
+            "question withdrawn": "Question withdrawn",
+            "record added": "Record added",
+            "record corrected": "Record corrected",
+            "record removed": "Record removed",
         },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
@@ -80,6 +111,7 @@ KIND = Kind(
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+        QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
     },
     personal_columns=(
         CandidateDetail.value_encrypted,
@@ -94,6 +126,9 @@ KIND = Kind(
         FoundRecord.kind,
         FoundRecord.severity,
         FoundRecord.occurred_on,
+        FoundRecord.removal_reason,
+        InformationRequest.question,
+        InformationRequest.answer,
         Dispute.text,
         Dispute.answer,
         CheckCase.country,
@@ -108,6 +143,12 @@ KIND = Kind(
         FoundRecord.public_id,
         FoundRecord.screening,
         FoundRecord.actor,
+        FoundRecord.removed_by,
+        InformationRequest.public_id,
+        InformationRequest.screening,
+        InformationRequest.documents,
+        InformationRequest.asked_by,
+        InformationRequest.withdrawn_by,
         Dispute.public_id,
         Dispute.screening,
         Dispute.outcome,
@@ -115,6 +156,7 @@ KIND = Kind(
         CheckCase.wants_copy,
         CheckCase.wants_messages,
         ScreeningTask.public_id,
+        ScreeningTask.account_id,
         ScreeningTask.key,
         ScreeningTask.screening_type,
         ScreeningTask.performer,
@@ -123,5 +165,6 @@ KIND = Kind(
         ScreeningTask.due_on,
         ScreeningTask.definition,
     ),
+    scheduled_works=(REMIND_OF_QUESTIONS,),
     work_permission=Permission.DECIDE_CHECKS,
 )
