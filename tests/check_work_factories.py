@@ -1,6 +1,6 @@
 """Checks at work, and the acts of staff on their screenings."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from provider.core.kinds.check import Check
@@ -10,6 +10,7 @@ from provider.core.kinds.check.records import RecordForm, add_record
 from provider.services import Services
 from tests import check_factories, factories
 
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SAM, ANA = "sam@provider.test", "ana@provider.test"
 QUESTION = "In which town was the bakeri?"
 ANSWER = "It was in Volos, near the harbor"

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 
 import holidays
 import pytest
@@ -23,9 +24,13 @@ def is_working_day(region: str, day: date) -> bool:
     """Ask the library about one day, without the tables of the program."""
     if not region:
         return day.weekday() < 5
+    return bool(load_calendar(region, day.year).is_working_day(day))
+
+
+@cache
+def load_calendar(region: str, year: int) -> holidays.HolidayBase:
     country, _, subdivision = region.partition("-")
-    calendar = holidays.country_holidays(country, subdiv=subdivision or None, years=day.year)
-    return bool(calendar.is_working_day(day))
+    return holidays.country_holidays(country, subdiv=subdivision or None, years=year)
 
 
 @given(st.sampled_from(REGIONS), DAYS, st.integers(0, 70))

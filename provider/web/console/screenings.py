@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, render_template
 from sqlalchemy import ColumnElement, Select, and_, select
-from sqlalchemy.orm import Session, joinedload, undefer
+from sqlalchemy.orm import Session, joinedload
 
 from provider.core.accounts import Account
 from provider.core.kinds.check.screening_task import (
@@ -22,7 +22,6 @@ from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.screening_work import describe_task, name_screening
 from provider.core.labels import label_for
 from provider.core.orders import Order
-from provider.core.products.product import ProductVersion
 from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.console.authentication import MAX_DISPLAYED_COUNT, current_staff, requires
@@ -120,9 +119,7 @@ def row_query(ids: list[int]) -> Select[Any]:
             order.joinedload(Order.account, innerjoin=True),
             order.joinedload(Order.candidate, innerjoin=True),
             order.joinedload(Order.product, innerjoin=True),
-            order.joinedload(Order.version, innerjoin=True).options(
-                undefer(ProductVersion.content)
-            ),
+            order.joinedload(Order.version, innerjoin=True),
         )
     )
 

@@ -19,13 +19,14 @@ from provider.core.kinds.check.questions import (
 from provider.core.kinds.check.records import correct_record, remove_record
 from provider.core.kinds.check.screening_work import claim, describe_task, give_back, hand_over
 from provider.core.scheduled import run_if_due
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Conflict, Invalid, NotFound, Unavailable
 from provider.outbox import Message
 from provider.services import Services
 from tests import check_factories, factories
 from tests.check_work_factories import (
     ANA,
     ANSWER,
+    MONDAY,
     QUESTION,
     RECORD_NOTE,
     RECORD_TEXT,
@@ -42,7 +43,8 @@ Act = Callable[[Session, Check], Any]
 
 
 @pytest.fixture
-def check_id(services: Services) -> str:
+def check_id(services: Services, clock: ManualClock) -> str:
+    clock.current_time = MONDAY
     factories.create_staff(services, SAM, "adjudicator")
     return consented_check(services)
 
@@ -143,7 +145,6 @@ def test_give_back_of_a_colleagues_screening_changes_nothing(
 def test_question_stops_the_clock_and_the_answer_moves_the_due_date(
     services: Services, check_id: str, clock: ManualClock
 ) -> None:
-    assert services.now() == datetime(2026, 11, 23, 9, 0, tzinfo=UTC)  # a Monday
     before = due_on(services, check_id)
     assert before == date(2026, 11, 30)  # five working days
     request_id = ask_candidate(services, check_id)
@@ -167,7 +168,7 @@ def test_question_stops_the_clock_and_the_answer_moves_the_due_date(
 def test_holiday_while_the_clock_stands_moves_nothing(
     services: Services, clock: ManualClock
 ) -> None:
-    clock.now = datetime(2026, 12, 24, 9, 0, tzinfo=UTC)
+    clock.current_time = datetime(2026, 12, 24, 9, 0, tzinfo=UTC)
     check_id = consented_check(services)  # in Greece: 25 and 26 December are holidays
     before = due_on(services, check_id)
     request_id = ask_candidate(services, check_id)
@@ -194,7 +195,7 @@ def test_answer_is_encrypted_and_bound_to_its_row(services: Services, check_id: 
         assert question.decrypt_answer(box, check_id) == ANSWER
         assert b"bakeri" not in question.question
         question.answer = question.question
-        with pytest.raises(Exception, match="decrypt"):
+        with pytest.raises(Unavailable, match="does not belong to its row"):
             question.decrypt_answer(box, check_id)
 
 
@@ -242,12 +243,10 @@ def test_question_is_reminded_of_once(
     services: Services, check_id: str, clock: ManualClock
 ) -> None:
     ask_candidate(services, check_id)
-    assert not run_if_due(services, REMIND_OF_QUESTIONS)
-    clock.advance(timedelta(days=3))
-    assert run_if_due(services, REMIND_OF_QUESTIONS)
-    assert question_emails(services, check_id) == 2
-    clock.advance(timedelta(days=3))
-    assert not run_if_due(services, REMIND_OF_QUESTIONS)
+    for expected_count in (1, 2, 2):
+        run_if_due(services, REMIND_OF_QUESTIONS)
+        assert question_emails(services, check_id) == expected_count
+        clock.advance(timedelta(days=3))
 
 
 def test_reminder_of_a_question_waits_for_the_end_of_quiet_hours(
