@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
@@ -11,7 +12,7 @@ from provider.core.kinds.check.questions import MAX_ANSWER_LENGTH, answer, open_
 from provider.errors import Invalid
 from provider.services import current_services
 from provider.texts import Text, gettext
-from provider.web.candidate.responses import order_context, redirect_to_landing
+from provider.web.candidate.responses import branding_context, landing_url
 from provider.web.candidate.session import order_for_read, order_for_update
 
 routes = Blueprint("check_questions", __name__, url_prefix="/o/<public_id>/questions")
@@ -40,19 +41,21 @@ def send(public_id: str, request_id: str) -> ResponseReturnValue:
         return _render_page(public_id, {request_id: error.text}), 400
     flash(gettext("Thank you, your answer has been sent."), "success")
     if is_last:
-        return redirect_to_landing(public_id)
+        return redirect(landing_url(public_id), 303)
     return redirect(url_for("candidate.check_questions.listing", public_id=public_id), 303)
 
 
-def _render_page(public_id: str, problems: Mapping[str, Text] | None = None) -> ResponseReturnValue:
+def _render_page(public_id: str, problems: Mapping[str, Text] | None = None) -> str | Response:
     with order_for_read(public_id, Check) as candidate_request:
         check, box = candidate_request.order, current_services().secret_box
         questions = open_questions(check)
         if not questions:
-            return redirect_to_landing(public_id)
+            return redirect(landing_url(public_id), 303)
         return render_template(
             "candidate/check/questions.html",
-            **order_context(candidate_request),
+            **branding_context(check.account),
+            order=check,
+            content=check.content,
             questions=[
                 (
                     question,

@@ -53,8 +53,8 @@ def take(order_id: str, key: str) -> Response:
     try:
         with services.db.writing() as session:
             check = Check.find(session, order_id, lock=True)
-            claim(session, check, key, staff, services.now())
-            _record_assignee(session, Action.SCREENING_CLAIMED, order_id, key, staff)
+            if claim(session, check, key, staff, services.now()):
+                _record_assignee(session, Action.SCREENING_CLAIMED, order_id, key, staff)
     except Conflict as error:
         return render_screening(order_id, key, str(error), 409)
     return back(order_id, key)
@@ -84,8 +84,8 @@ def release(order_id: str, key: str) -> Response:
     services, staff = current_services(), current_staff().email
     with services.db.writing() as session:
         check = Check.find(session, order_id, lock=True)
-        give_back(session, check, key, staff, services.now())
-        _record_assignee(session, Action.SCREENING_GIVEN_BACK, order_id, key, "", staff)
+        if give_back(session, check, key, staff, services.now()):
+            _record_assignee(session, Action.SCREENING_GIVEN_BACK, order_id, key, "", staff)
     return back(order_id, key)
 
 

@@ -21,6 +21,7 @@ from provider.core.accounts.offboarding import disable_account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.check import Check
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.answers import TimeNote
 from provider.core.kinds.interview.captions import STAFF, save_captions
@@ -106,10 +107,12 @@ def work_on_screening(rest: str, services: Services, console: ConsoleClient, **f
 
 
 def give_screening_back(services: Services, console: ConsoleClient) -> str:
-    subject = work_on_screening("claim", services, console)
-    path = check_path(subject.removeprefix("order:"), "screenings/jobs/")
+    check_id = consented_check(services)
+    with services.db.writing() as session:
+        Check.find(session, check_id).find_task("jobs").assignee = ADMIN
+    path = check_path(check_id, "screenings/jobs/")
     succeed(console.submit(path + "give-back", page=path))
-    return subject
+    return f"order:{check_id}"
 
 
 def withdraw_question(services: Services, console: ConsoleClient) -> str:
@@ -131,7 +134,8 @@ def change_record(rest: str, services: Services, console: ConsoleClient) -> str:
 def add_screening(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     path = check_path(check_id, "add-screening/")
-    succeed(console.submit(path, page=path, type="employment", reason="The dates differ"))
+    form = {"type": "employment", "name": "Second employer", "reason": "The dates differ"}
+    succeed(console.submit(path, page=path, **form))
     return f"order:{check_id}"
 
 
@@ -1029,7 +1033,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "checks.work.take": {Action.SCREENING_CLAIMED: partial(work_on_screening, "claim")},
     "checks.work.pass_on": {
         Action.SCREENING_HANDED_OVER: partial(
-            work_on_screening, "hand-over", assignee="operator@provider.test", seen=""
+            work_on_screening, "hand-over", assignee=ADMIN, seen=""
         )
     },
     "checks.work.release": {Action.SCREENING_GIVEN_BACK: give_screening_back},

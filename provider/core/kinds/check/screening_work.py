@@ -37,12 +37,15 @@ def begin(check: Check, session: Session, task: ScreeningTask, now: datetime) ->
         check.update_progress(session)
 
 
-def claim(session: Session, check: Check, key: str, staff: str, now: datetime) -> None:
-    """Make a member of staff the assignee. Raises Conflict when a colleague is."""
+def claim(session: Session, check: Check, key: str, staff: str, now: datetime) -> bool:
+    """Make a member of staff the assignee; return False if that is so already.
+
+    Raises Conflict when a colleague is the assignee.
+    """
     task = check.find_task(key)
     require_workable(check, task)
     if task.assignee == staff:
-        return
+        return False
     if task.assignee:
         raise Conflict(
             "%(colleague)s works on this screening: ask for it, or take it over",
@@ -51,6 +54,7 @@ def claim(session: Session, check: Check, key: str, staff: str, now: datetime) -
     task.assignee = staff
     begin(check, session, task, now)
     _record(session, check, key, "screening claimed", staff, now)
+    return True
 
 
 def hand_over(
@@ -74,16 +78,17 @@ def hand_over(
     _record(session, check, key, "screening handed over", staff, now, f" → {to}")
 
 
-def give_back(session: Session, check: Check, key: str, staff: str, now: datetime) -> None:
-    """Leave a screening to whoever claims it next. Without a claim of one's own: no change."""
+def give_back(session: Session, check: Check, key: str, staff: str, now: datetime) -> bool:
+    """Leave a screening to whoever claims it next; False and no change for that of a colleague."""
     task = check.find_task(key)
     if task.assignee != staff or not task.is_open:
-        return
+        return False
     task.assignee = None
     if task.state == IN_PROGRESS:
         task.state = TO_DO
         check.update_progress(session)
     _record(session, check, key, "screening given back", staff, now)
+    return True
 
 
 def list_colleagues(session: Session, check: Check) -> Sequence[str]:
