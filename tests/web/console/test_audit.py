@@ -123,6 +123,10 @@ def withdraw_question(services: Services, console: ConsoleClient) -> str:
     return f"order:{check_id}"
 
 
+def add_record(services: Services, console: ConsoleClient) -> str:
+    return work_on_screening("records/", services, console, **RECORD)
+
+
 def change_record(rest: str, services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     record_id = check_work_factories.add_found_record(services, check_id)
@@ -1045,9 +1049,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.CANDIDATE_ASKED: partial(work_on_screening, "questions/", question="Where?")
     },
     "checks.questions.take_back": {Action.QUESTION_WITHDRAWN: withdraw_question},
-    "checks.records.create": {
-        Action.RECORD_ADDED: partial(work_on_screening, "records/", **RECORD)
-    },
+    "checks.records.create": {Action.RECORD_ADDED: add_record},
     "checks.records.correct": {Action.RECORD_CORRECTED: partial(change_record, "")},
     "checks.records.remove": {Action.RECORD_REMOVED: partial(change_record, "remove")},
     "checks.additions.create": {Action.SCREENING_ADDED: add_screening},

@@ -310,7 +310,7 @@ def test_outcome_is_saved_from_the_page_of_the_screening(
 def form_seen(console: ConsoleClient, check_id: str) -> str:
     """Return the digest in the form of the outcome, not that of the assignee."""
     page = console.get_text(path(check_id))
-    return re.findall(r'name="seen" value="(\w{16})"', page)[-1]
+    return str(re.findall(r'name="seen" value="(\w{16})"', page)[-1])
 
 
 def test_outcome_that_a_colleague_changed_is_not_replaced(

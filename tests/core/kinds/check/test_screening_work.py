@@ -329,7 +329,7 @@ def test_removed_record_is_not_in_the_report(services: Services, check_id: str) 
     check_factories.record_findings(services, check_id)
     check_factories.complete_check(services, check_id)
     with services.db.reading() as session:
-        findings = Check.find(session, check_id).evidence(box).findings  # type: ignore[attr-defined]
+        findings = Check.find(session, check_id).evidence(box).findings
         records = {finding.name: finding.records for finding in findings}
     [record] = records["Criminal record"]
     assert (record.facts, record.text) == ("Conviction, High, 4 March 2019", RECORD_TEXT)
