@@ -72,7 +72,7 @@ def _nest_kind_pages() -> None:
     for pages in KIND_PAGES.values():
         for part in (pages.candidate, *pages.candidate_parts):
             candidate_pages.routes.register_blueprint(part)
-        for blueprint in (pages.console, pages.products, pages.trial):
+        for blueprint in (pages.console, pages.products, pages.trial, pages.queue):
             if blueprint:
                 console.routes.register_blueprint(blueprint)
 

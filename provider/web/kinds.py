@@ -12,6 +12,7 @@ from provider.web.console import (
     assessments,
     check_additions,
     check_questions,
+    check_queue,
     check_records,
     check_screening,
     checks,
@@ -34,10 +35,10 @@ class KindPages:
     """The blueprints of one kind; those that are None have no pages of the kind's own.
 
     `candidate` and `candidate_parts` are nested in `/c`, and `console` in `/console`, behind their
-    authentication. So are `products`, the authors' pages of the kind's products, and `trial`, which
-    lets authors try a draft; `console/KIND/trial_link.html` links to it. `report` checks the link
-    of the report itself. The templates are in `candidate/KIND/`, `console/KIND/` and
-    `report/KIND/`.
+    authentication. So are `products`, the authors' pages of the kind's products, `queue`, the list
+    of the staff's work, and `trial`, which lets authors try a draft; `console/KIND/trial_link.html`
+    links to it. `report` checks the link of the report itself. The templates are in
+    `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
     """
 
     candidate: Blueprint
@@ -46,6 +47,7 @@ class KindPages:
     report: Blueprint | None = None
     products: Blueprint | None = None
     trial: Blueprint | None = None
+    queue: Blueprint | None = None
 
 
 KIND_PAGES: dict[str, KindPages] = {
@@ -62,6 +64,9 @@ KIND_PAGES: dict[str, KindPages] = {
         trial=interview_trial.routes,
     ),
     "check": KindPages(
-        candidate=check.routes, candidate_parts=(questions.routes,), console=checks.routes
+        candidate=check.routes,
+        candidate_parts=(questions.routes,),
+        console=checks.routes,
+        queue=check_queue.routes,
     ),
 }

@@ -12,7 +12,6 @@ from provider.core.accounts import Account
 from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
-from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.marking import ANSWER, SECOND_LOOK, MarkingTask, list_queued
 from provider.core.orders import PERIOD_DAYS, Order, collect_statistics
 from provider.core.orders.candidate_emails import has_bounced_invitation
@@ -26,7 +25,6 @@ from provider.web.console.authentication import (
     may,
     requires,
 )
-from provider.web.console.screenings import OVERDUE, count_screenings
 
 routes = Blueprint("home", __name__)
 
@@ -102,22 +100,18 @@ def _tasks(session: Session) -> list[Task]:
                 marking,
             ),
         ]
-    if may(Permission.DECIDE_CHECKS):
-        today = current_services().now().date()
-        tasks += [
-            Task(
-                count_screenings(session),
-                "Screening that waits for the staff",
-                "Screenings that wait for the staff",
-                url_for("console.screenings.listing"),
-            ),
-            Task(
-                count_screenings(session, ScreeningTask.due_on < today),
-                "Screening that is overdue",
-                "Screenings that are overdue",
-                url_for("console.screenings.listing", due=OVERDUE),
-            ),
-        ]
+    today = current_services().now().date()
+    tasks += [
+        Task(
+            len(session.scalars(work.ids.limit(MAX_DISPLAYED_COUNT)).all()),
+            work.singular,
+            work.plural,
+            url_for(f"console.{kind.queue}.listing", **work.filters),
+        )
+        for kind in KINDS.values()
+        if may(kind.work_permission)
+        for work in kind.list_staff_work(today)
+    ]
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(

@@ -14,7 +14,7 @@ from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.services import Services
-from provider.web.console import pagination, screenings
+from provider.web.console import check_queue, pagination
 from tests import check_factories, factories
 from tests.check_work_factories import (
     ANA,
@@ -194,10 +194,10 @@ def test_queue_is_read_by_an_index_without_sorting(
         if "account" in args:
             args = {"account": session.get_one(Account, account_id).public_id}
         staff = type("Staff", (), {"email": ME, "account_ids": None})
-        monkeypatch.setattr(screenings, "current_staff", lambda: staff)
+        monkeypatch.setattr(check_queue, "current_staff", lambda: staff)
         values = dict.fromkeys(("type", "state", "whose", "due", "account"), "") | args
-        partitions = screenings.find_partitions(session, values, services.now().date())
-        query = pagination._first_ids(screenings.BY_DUE_DATE, [], False, partitions)
+        partitions = check_queue.find_partitions(session, values, services.now().date())
+        query = pagination._first_ids(check_queue.BY_DUE_DATE, [], False, partitions)
         compiled = query.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
         explain = "EXPLAIN QUERY PLAN " if services.db.is_sqlite else "EXPLAIN "
         plan = "\n".join(str(row) for row in session.execute(text(f"{explain}{compiled}")))

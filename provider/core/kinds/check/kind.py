@@ -20,6 +20,7 @@ from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.screening_work import list_staff_work
 from provider.core.kinds.check.scripted import play_step
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
@@ -167,4 +168,6 @@ KIND = Kind(
     ),
     scheduled_works=(REMIND_OF_QUESTIONS,),
     work_permission=Permission.DECIDE_CHECKS,
+    queue="screenings",
+    list_staff_work=list_staff_work,
 )

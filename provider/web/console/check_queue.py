@@ -11,20 +11,22 @@ from sqlalchemy.orm import Session, joinedload
 from provider.core.accounts import Account
 from provider.core.kinds.check.screening_task import (
     DONE,
-    ERROR,
-    IN_PROGRESS,
     TASK_LABELS,
-    TO_DO,
     WITHDRAWN,
     ScreeningTask,
 )
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
-from provider.core.kinds.check.screening_work import describe_task, name_screening
+from provider.core.kinds.check.screening_work import (
+    IS_OPEN_TASK,
+    OVERDUE,
+    describe_task,
+    name_screening,
+)
 from provider.core.labels import label_for
 from provider.core.orders import Order
 from provider.core.staff import Permission
 from provider.services import current_services
-from provider.web.console.authentication import MAX_DISPLAYED_COUNT, current_staff, requires
+from provider.web.console.authentication import current_staff, requires
 from provider.web.console.order_list import list_account_names
 from provider.web.console.pagination import Sorting, paginate, read_filter_value
 
@@ -34,11 +36,8 @@ COLUMNS: tuple[Any, ...] = (ScreeningTask.public_id, ScreeningTask.id, Screening
 BY_DUE_DATE = Sorting(
     ScreeningTask.public_id, (ScreeningTask.due_on, ScreeningTask.id), descending=False
 )
-MINE, FREE, OVERDUE = "mine", "free", "overdue"
+MINE, FREE = "mine", "free"
 MAX_ACCOUNT_PARTITIONS = 20  # accounts; with more, one scan is quicker
-# Without a parameter, so that the planners use the partial indexes.
-IS_OPEN: ColumnElement[bool] = ScreeningTask.done_at.is_(None)
-STAFF_STATES = (TO_DO, IN_PROGRESS, ERROR)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def listing() -> str:
         page = paginate(session, select(*COLUMNS), BY_DUE_DATE, partitions)
         tasks = session.scalars(row_query([row.id for row in page.rows])).all()
         return render_template(
-            "console/screenings.html",
+            "console/check/queue.html",
             page=page,
             rows=[_build_row(task, services.now()) for task in tasks],
             choices=choices,
@@ -88,7 +87,7 @@ def find_partitions(
     conditions: list[ColumnElement[bool]] = []
     is_of_ended = args["state"] in (DONE, WITHDRAWN)
     if not is_of_ended:
-        conditions.append(IS_OPEN)
+        conditions.append(IS_OPEN_TASK)
     if args["state"]:
         conditions.append(ScreeningTask.state == args["state"])
     if args["type"]:
@@ -122,14 +121,6 @@ def row_query(ids: list[int]) -> Select[Any]:
             order.joinedload(Order.version, innerjoin=True),
         )
     )
-
-
-def count_screenings(session: Session, *conditions: ColumnElement[bool]) -> int:
-    """Count open screenings that wait for staff, up to MAX_DISPLAYED_COUNT."""
-    query = select(ScreeningTask.id).where(
-        IS_OPEN, ScreeningTask.state.in_(STAFF_STATES), *conditions
-    )
-    return len(session.scalars(query.limit(MAX_DISPLAYED_COUNT)).all())
 
 
 def _build_row(task: ScreeningTask, now: datetime) -> QueueRow:
