@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from provider.web.candidate import assessment, check, interview
+from provider.web.candidate import check_questions as questions
 from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
     assessments,
     check_legal_texts,
+    check_additions,
+    check_questions,
+    check_queue,
+    check_records,
+    check_screening,
     checks,
     interview_captions,
     interview_completion,
@@ -21,23 +27,28 @@ from provider.web.report import interview_media
 
 for section in (interview_reviews, interview_completion, interview_captions):
     interviews.routes.register_blueprint(section.routes)
+for section in (check_screening, check_questions, check_records, check_additions):
+    checks.routes.register_blueprint(section.routes)
 
 
 @dataclass(frozen=True)
 class KindPages:
     """The blueprints of one kind; those that are None have no pages of the kind's own.
 
-    `candidate` is nested in `/c`, and `console` in `/console`, behind their authentication. So are
-    `products`, the authors' pages of the kind's products, and `trial`, which lets authors try a
-    draft; `console/KIND/trial_link.html` links to it. `report` checks the link of the report
-    itself. The templates are in `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
+    `candidate` and `candidate_parts` are nested in `/c`, and `console` in `/console`, behind their
+    authentication. So are `products`, the authors' pages of the kind's products, `queue`, the list
+    of the staff's work, and `trial`, which lets authors try a draft; `console/KIND/trial_link.html`
+    links to it. `report` checks the link of the report itself. The templates are in
+    `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
     """
 
     candidate: Blueprint
+    candidate_parts: tuple[Blueprint, ...] = ()
     console: Blueprint | None = None
     report: Blueprint | None = None
     products: Blueprint | None = None
     trial: Blueprint | None = None
+    queue: Blueprint | None = None
 
 
 KIND_PAGES: dict[str, KindPages] = {
@@ -55,5 +66,9 @@ KIND_PAGES: dict[str, KindPages] = {
     ),
     "check": KindPages(
         candidate=check.routes, console=checks.routes, products=check_legal_texts.routes
+        candidate=check.routes,
+        candidate_parts=(questions.routes,),
+        console=checks.routes,
+        queue=check_queue.routes,
     ),
 }

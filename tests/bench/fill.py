@@ -1,9 +1,10 @@
 """Inserts orders by the million, in SQL that both databases accept.
 
 Of a hundred orders sixty are completed, ten are pending, and the rest expired. Ten are interviews
-and ten are checks; the pending ones of these are submitted. The rows equal those of the server,
-which would take half an hour for a million. The first orders belong to an inactive account and an
-old test: a list in descending id order finds the newest of a few old rows last.
+and ten are checks; the pending ones of these are submitted. A check has ten screenings. The rows
+equal those of the server, which would take half an hour for a million. The first orders belong to
+an inactive account and an old test: a list in descending id order finds the newest of a few old
+rows last.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,10 @@ STATE_SQL = (
     f"WHEN i % {WAITING_INTERVAL} = 0 THEN 'waiting' "
     f"WHEN i % {PARKED_INTERVAL} = 1 THEN 'parked' ELSE 'delivered' END"
 )
+TASK_STATE_SQL = (
+    "CASE WHEN i % 10 < 6 THEN 'done' WHEN i % 10 > 6 THEN 'withdrawn' ELSE CASE k % 4 "
+    "WHEN 0 THEN 'asked' WHEN 1 THEN 'to do' WHEN 2 THEN 'in progress' ELSE 'submitted' END END"
+)
 FILL_SQL = (
     "INSERT INTO candidates (id, email, email_digest, first_name, last_name, phone) "
     f"{NUMBERS_SQL} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
@@ -68,6 +73,18 @@ FILL_SQL = (
     f"{NUMBERS_SQL}, e(type) AS (VALUES ('placed'), ('ended')) "
     f"SELECT i, CAST(type = 'ended' AS integer), {TIMESTAMP_SQL}, type, "
     "'ats', '' FROM n, e WHERE type = 'placed' OR i % 10 <> 6",
+    "INSERT INTO screening_tasks (public_id, order_id, account_id, key, screening_type, performer, "
+    "state, assignee, due_on, definition, created_at, done_at) "
+    f"{NUMBERS_SQL}, t(k) AS (VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10)) "
+    f"SELECT {ID_SQL}, i, {ACCOUNT_SQL}, "
+    "CASE k WHEN 1 THEN 'criminal' ELSE 'added-' || k END, "
+    "CASE k % 5 WHEN 0 THEN 'identity' WHEN 1 THEN 'criminal_record' WHEN 2 THEN 'sanctions' "
+    f"ELSE 'employment' END, 'staff', {TASK_STATE_SQL}, "
+    "CASE WHEN k % 3 = 0 THEN 'colleague-' || i % 50 || '@provider.test' END, "
+    f"'{PLACED_DAY:%Y-%m}-' || (10 + i % 19), "
+    """CASE WHEN k > 1 THEN '{"key": "added-' || k || '", "name": "Added ' || k || '"}' END, """
+    f"{TIMESTAMP_SQL}, CASE WHEN i % 10 <> 6 THEN {TIMESTAMP_SQL} END "
+    "FROM n, t WHERE i / 10 % 10 = 9",
     # An empty ciphertext: nobody reads what these messages say.
     "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload_encrypted, "
     "supersedes_earlier, state, attempts, due_at, created_at, settled_at) "
@@ -80,15 +97,21 @@ FILL_SQL = (
 REQUEUE_ALL_SQL = (
     "UPDATE messages SET state = 'waiting', settled_at = NULL WHERE state <> 'waiting'"
 )
-# SQLite's functions for PostgreSQL, and the implicit cast of text to JSON.
+# SQLite's functions for PostgreSQL, and the implicit casts of text.
 POSTGRES_FUNCTIONS_SQL = (
     "CREATE OR REPLACE FUNCTION randomblob(n integer) RETURNS bytea LANGUAGE sql VOLATILE AS "
     "$$ SELECT CASE WHEN n <= 16 THEN substring(uuid_send(gen_random_uuid()) FROM 1 FOR n) "
     "ELSE uuid_send(gen_random_uuid()) || decode(repeat('ab', n - 16), 'hex') END $$",
     "CREATE OR REPLACE FUNCTION hex(b bytea) RETURNS text LANGUAGE sql IMMUTABLE AS "
     "$$ SELECT upper(encode(b, 'hex')) $$",
-    "DROP CAST IF EXISTS (text AS json)",
-    "CREATE CAST (text AS json) WITH INOUT AS ASSIGNMENT",
+    *(
+        statement
+        for name in ("json", "date", "timestamptz")
+        for statement in (
+            f"DROP CAST IF EXISTS (text AS {name})",
+            f"CREATE CAST (text AS {name}) WITH INOUT AS ASSIGNMENT",
+        )
+    ),
 )
 # To rebuild the indexes is faster than to update them; the rows satisfy the foreign keys.
 DROP_INDEXES_SQL = (

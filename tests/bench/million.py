@@ -19,6 +19,7 @@ from tests.bench.instance import BenchmarkInstance
 from tests.bench.table import Figure
 
 MAX_P95_MS = 150
+MAX_QUEUE_P95_MS = 50  # of the first page of the screenings
 EMPTY_DAY = PLACED_DAY - timedelta(days=31)
 LISTED_REQUESTS = 3  # the slowest ones, in a figure's note
 # The paths of each endpoint; the values in braces differ from request to request.
@@ -43,6 +44,7 @@ ORDERS_PATH, DELIVERIES_PATH, EMAILS_PATH = (
     "/console/deliveries/",
     "/console/emails/",
 )
+SCREENINGS_PATH = "/console/screenings/"
 PAGES: dict[str, tuple[str, ...]] = {
     "sign_in.sign_in": ("/console/sign-in",),
     "alerts.listing": ("/console/alerts/",),
@@ -93,6 +95,19 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/marking/?whose=done",
         "/console/marking/?product={product}",
     ),
+    "screenings.listing": (
+        SCREENINGS_PATH,
+        *(
+            f"{SCREENINGS_PATH}?{query}"
+            for query in (
+                *("type=identity", "type=credit", "state=asked", "state=done", "due=overdue"),
+                *("whose=mine", "whose=free", "account={account}", "account={inactive_account}"),
+                "type=sanctions&state=to+do&whose=free&account={account}",
+            )
+        ),
+    ),
+    "checks.work.detail": ("/console/checks/{pending_check}/screenings/criminal/",),
+    "checks.additions.form": ("/console/checks/{pending_check}/add-screening/",),
     "checks.detail": ("/console/checks/{check}/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
@@ -179,6 +194,7 @@ LIMITED_PAGES = (
     *(f"{ORDERS_PATH}?q={query}" for query in ("lak", "zzzz", "c1")),
     *(f"{DELIVERIES_PATH}?state={state}" for state in ("any", "waiting")),
     EMAILS_PATH,
+    SCREENINGS_PATH,
 )
 # No order here has recordings, and no person a link or a second step.
 EXCLUDED_ENDPOINTS = {
@@ -190,6 +206,7 @@ EXCLUDED_ENDPOINTS = {
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
+    "checks.records.edit",
     "assessments.answer_file",
     "marking.answer_file",
     "marking.answer_picture",
@@ -250,6 +267,15 @@ def measure_large_instance(
         for index, database in enumerate(instances):
             name = f"{size} orders on {database}, the {label}: the slowest one's p95"
             yield _slowest_figure(name, requests, index)
+            for request in requests:
+                if request.name == SCREENINGS_PATH:
+                    yield _queue_figure(f"{size} orders on {database}", request.p95(index))
+
+
+def _queue_figure(instance: str, p95: float) -> Figure:
+    name = f"{instance}, the queue of screenings: the first page's p95"
+    note = "as many screenings as orders, of which a tenth is open"
+    return Figure(name, p95, MAX_QUEUE_P95_MS, "ms", is_upper_limit=True, note=note)
 
 
 def _slowest_figure(name: str, requests: list[MeasuredRequest], database_index: int) -> Figure:

@@ -25,6 +25,7 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "on PostgreSQL, 2,000",
         "on PostgreSQL, the console's pages",
         "on SQLite, the contract's calls",
+        "the queue of screenings: the first page's p95",
         "by 4 workers",
         "a round over 1,000 records",
         "an account with nothing new",

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from provider.core import typst_compiler
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
-from provider.core.kinds.check.evidence import CheckEvidence, ReportedFinding
+from provider.core.kinds.check.evidence import CheckEvidence, ReportedFinding, ReportedRecord
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.orders import Bar
 from provider.core.report import Report
@@ -58,6 +58,7 @@ WITH_TRAITS = replace(
         )
     ),
 )
+RECORD = ReportedRecord("conviction", "low", date(2017, 3, 4), "Driving without a licence.")
 CHECK = replace(
     REPORT,
     kind="check",
@@ -66,7 +67,7 @@ CHECK = replace(
     evidence=CheckEvidence(
         findings=(
             ReportedFinding("Identity", "clear"),
-            ReportedFinding("Criminal record", "consider", "A fine in 2017."),
+            ReportedFinding("Criminal record", "consider", "A fine in 2017.", (RECORD,)),
         )
     ),
 )
@@ -211,6 +212,12 @@ def test_report_page_shows_traits_under_their_section(pages_app: Flask) -> None:
     assert '<p class="bar-section" dir="auto">Situations</p>' not in page
 
 
+def test_render_pdf_shows_records_under_their_screening() -> None:
+    text = " ".join(pdf_text(render_pdf(CHECK)).split())
+    record = "Conviction, Low, 4 March 2017: Driving without a licence."
+    assert f"Criminal record A fine in 2017. {record}" in text.replace("To consider ", "")
+
+
 def test_render_pdf_without_score_has_no_scale() -> None:
     text = pdf_text(render_pdf(replace(REPORT, percent=None)))
     assert "Passed from" not in text
@@ -349,7 +356,9 @@ def test_render_pdf_long_word_stays_in_its_column(length: int) -> None:
         "check": CheckEvidence(
             findings=(
                 ReportedFinding(word, "clear"),
-                ReportedFinding(word, "consider", word),
+                ReportedFinding(
+                    word, "consider", word, (ReportedRecord("gap", "low", None, word),)
+                ),
             )
         ),
         "interview": InterviewEvidence(

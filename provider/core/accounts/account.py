@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, LargeBinary, String, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from provider.core.working_days import WorkingDays, region_of_time_zone
 from provider.errors import Conflict, NotFound, Unauthorized, Unavailable
 from provider.storage import secrets
 from provider.storage.database import Base, Database, acquire_advisory_lock
@@ -64,6 +65,17 @@ class Account(Base):
     def hides_names_from_reviewers(self) -> bool:
         """Whether reviewers of interviews see no name of a candidate before they have rated."""
         return bool(self.options.get("hide_names"))
+
+    @property
+    def working_days(self) -> WorkingDays:
+        """The working days of the setting `holidays`; without it, those of the time zone."""
+        region = self.options.get("holidays") or region_of_time_zone(self.timezone)
+        return WorkingDays(str(region), self.timezone)
+
+    @property
+    def shows_partial_results(self) -> bool:
+        """Whether outcomes of screenings are shown before the whole check is completed."""
+        return bool(self.options.get("partial_results"))
 
     @property
     def display_name(self) -> str:

@@ -24,6 +24,7 @@ from provider.core.accounts.sandbox_outcomes import (
 from provider.core.email_address import mend_address, split_address
 from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
+from provider.core.working_days import parse_region
 from provider.errors import Invalid
 
 NONE = "none"  # the text of a setting without a value
@@ -177,6 +178,17 @@ def _set_hide_names(account: Account, text: str) -> None:
     account.options = account.options | {"hide_names": text.lower() in YES_WORDS}
 
 
+def _set_partial_results(account: Account, text: str) -> None:
+    if text.lower() not in YES_WORDS | NO_WORDS:
+        raise Invalid(f"partial_results should be yes or no, not “{text}”")
+    account.options = account.options | {"partial_results": text.lower() in YES_WORDS}
+
+
+def _set_holidays(account: Account, text: str) -> None:
+    region = "" if text in ("", NONE) else parse_region(text)
+    account.options = account.options | {"holidays": region}
+
+
 def _set_display_name(account: Account, text: str) -> None:
     account.change_branding(display_name=None if text in ("", NONE) else parse_account_name(text))
 
@@ -293,6 +305,23 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             _set_hide_names,
             lambda account: "yes" if account.hides_names_from_reviewers else "no",
             is_switch=True,
+        ),
+        CommonSetting(
+            "partial_results",
+            "Partial results of checks",
+            "the outcome of each screening is shown before the whole check is completed",
+            _set_partial_results,
+            lambda account: "yes" if account.shows_partial_results else "no",
+            is_switch=True,
+        ),
+        CommonSetting(
+            "holidays",
+            "Public holidays",
+            "of a country like GB, or of a part of one like US-CA: due dates of screenings leave "
+            "them out; empty for the country of the time zone",
+            _set_holidays,
+            lambda account: str(account.options.get("holidays") or NONE),
+            can_be_none=True,
         ),
         CommonSetting(
             "sandbox_outcomes",

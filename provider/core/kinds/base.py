@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.core.orders import Order
@@ -114,6 +114,23 @@ def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
 
 
 @dataclass(frozen=True)
+class StaffWork:
+    """Work that the console's overview counts, and the filter of the kind's queue that lists it.
+
+    `ids` selects one id for each piece of work; `singular` and `plural` name it.
+    """
+
+    singular: str
+    plural: str
+    ids: Select[Any]
+    filters: Mapping[str, str] = field(default_factory=dict)
+
+
+def _list_no_work(_today: date) -> Sequence[StaffWork]:
+    return ()
+
+
+@dataclass(frozen=True)
 class ScriptedStep:
     """A step of an order in a sandbox. `is_good` says which of two results it leads to."""
 
@@ -135,6 +152,7 @@ class Kind:
     of the kind's tables, without keys and times.
     `read_encrypted` returns what an order of the kind stores encrypted, for an export of a person.
     The staff need `work_permission` to do what an order of the kind waits for.
+    `list_staff_work` takes today's date; `queue` is the section of the console that lists the work.
     `find_warnings` takes the loaded content of a document that is imported.
     `find_file_slots` takes a content as a mapping, which may be incomplete, and returns the places
     that name files.
@@ -162,6 +180,8 @@ class Kind:
     scheduled_works: tuple[ScheduledWork, ...] = ()
     media: KindMedia | None = None
     work_permission: Permission = Permission.MANAGE_ORDERS
+    queue: str = ""
+    list_staff_work: Callable[[date], Sequence[StaffWork]] = _list_no_work
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots

@@ -4,7 +4,7 @@
 append messages about the change in the same transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -238,6 +238,10 @@ class Order(OrderState, OrderMessages, Base):
         """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result_figures)
 
+    def partial_findings(self, secret_box: SecretBox) -> Sequence[Any]:
+        """Return what the report shows before there is a result. Kinds override this."""
+        return ()
+
     @property
     def answer_places(self) -> frozenset[str]:
         """The places that show questions and answers: of REPORT, PDF and SHARED."""
@@ -455,11 +459,17 @@ class Order(OrderState, OrderMessages, Base):
         result.created_at = now
         self.results.append(result)
         for purpose in (REPORT, PDF):
-            if not any(link.purpose == purpose and not link.revoked_at for link in self.links):
-                session.add(Link.create(secret_box, self, purpose, now))
+            self.create_report_link(session, secret_box, now, purpose)
         self.change_status(
             session, COMPLETED, progress=SUBMITTED, actor=actor, now=now, result=result
         )
+
+    def create_report_link(
+        self, session: Session, secret_box: SecretBox, now: datetime, purpose: str = REPORT
+    ) -> None:
+        """Create the link to the report, or to its PDF, if there is none."""
+        if not any(link.purpose == purpose and not link.revoked_at for link in self.links):
+            session.add(Link.create(secret_box, self, purpose, now))
 
     def change_status(
         self,

@@ -22,6 +22,7 @@ GROUPS = {
     "Times of storage": ("keep_recordings", "keep_candidates"),
     "Calls and callbacks": ("callback_hosts", "callback_rate", "request_rate"),
     "What reviewers see": ("hide_names",),
+    "Background checks": ("holidays", "partial_results"),
     "What candidates see": (
         "candidate_emails",
         "reminders",

@@ -1,5 +1,6 @@
 """Pages of a check: candidate details, outcomes of the screenings, completion."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from hashlib import sha256
@@ -14,6 +15,8 @@ from provider.core.kinds.check import Check, Finding
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
+from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.screening_work import describe_task
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
@@ -56,6 +59,8 @@ class ScreeningRow:
     actor: str = ""
     problem: str = ""
     seen: str = ""
+    task: ScreeningTask | None = None
+    state: str = ""
 
 
 @routes.get("/")
@@ -282,7 +287,7 @@ def _render_check(
         max_report_text_length=MAX_REPORT_TEXT_LENGTH,
         max_note_length=MAX_NOTE_LENGTH,
         can_edit=check.status == CONSENTED and can_decide,
-        candidate_details=_candidate_detail_rows(check) if show_details else None,
+        candidate_details=candidate_detail_rows(check) if show_details else None,
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
         presence=presence_context(session, check),
         is_completed=check.status == COMPLETED,
@@ -308,8 +313,10 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
     return make_response(page, status_code)
 
 
-def _candidate_detail_rows(check: Check) -> list[tuple[str, str]]:
-    """Return (label, value) of the decrypted candidate details, in the order of the form."""
+def candidate_detail_rows(
+    check: Check, names: Collection[str] = tuple(DETAIL_FIELDS)
+) -> list[tuple[str, str]]:
+    """Return (label, value) of decrypted candidate details, in the order of the form."""
     details = check.decrypt_details(current_services().secret_box)
     return [
         (
@@ -317,7 +324,7 @@ def _candidate_detail_rows(check: Check) -> list[tuple[str, str]]:
             _format_date(details[name]) if field.input_type == "date" else details[name],
         )
         for name, field in DETAIL_FIELDS.items()
-        if name in details
+        if name in details and name in names
     ]
 
 
@@ -330,8 +337,10 @@ def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
     rows = []
     for screening in check.screenings:
         finding = check.find_finding(screening.key)
+        task = next((task for task in check.tasks if task.key == screening.key), None)
+        state = describe_task(task) if task else ""
         if finding is None:
-            rows.append(ScreeningRow(screening, seen=NO_OUTCOME_DIGEST))
+            rows.append(ScreeningRow(screening, seen=NO_OUTCOME_DIGEST, task=task, state=state))
             continue
         outcome = check.decrypt_finding(current_services().secret_box, finding)
         status, report_text, note = outcome
@@ -343,6 +352,8 @@ def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
                 note if can_see_notes else "",
                 finding.actor,
                 seen=content_digest(*outcome),
+                task=task,
+                state=state,
             )
         )
     return rows

@@ -1,5 +1,6 @@
 """The first page of the console: what needs a person, and the figures of thirty days."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,18 @@ def _tasks(session: Session) -> list[Task]:
                 marking,
             ),
         ]
+    today = current_services().now().date()
+    tasks += [
+        Task(
+            len(session.scalars(work.ids.limit(MAX_DISPLAYED_COUNT)).all()),
+            work.singular,
+            work.plural,
+            _queue_url(kind.queue, work.filters),
+        )
+        for kind in KINDS.values()
+        if may(kind.work_permission)
+        for work in kind.list_staff_work(today)
+    ]
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(
@@ -114,6 +127,11 @@ def _tasks(session: Session) -> list[Task]:
     if may(Permission.MANAGE_ACCOUNTS):
         tasks += _connection_tasks(session)
     return tasks
+
+
+def _queue_url(section: str, filters: Mapping[str, str]) -> str:
+    arguments: dict[str, Any] = {**filters}
+    return url_for(f"console.{section}.listing", **arguments)
 
 
 def _count_marking(session: Session, purpose: str) -> int:

@@ -92,8 +92,10 @@ def render_order_page(
     session: Session, services: Services, order: Order, invitation_url: str = ""
 ) -> str:
     """Return an order's page; it shows the candidate's link only when `invitation_url` is given."""
-    report = Link.find_permanent(session, order, REPORT) if order.result else None
     may_see_results = may(Permission.VIEW_RESULTS)
+    partial_findings = order.partial_findings(services.secret_box) if may_see_results else ()
+    has_report = order.result or partial_findings
+    report = Link.find_permanent(session, order, REPORT) if has_report else None
     earlier_results = order.earlier_results if may_see_results else []
     return render_template(
         "console/order.html",
@@ -114,6 +116,7 @@ def render_order_page(
         can_retake=_can_retake(order),
         start_refusal=order.find_start_refusal(services.secret_box, services.now()),
         retake_facts=order.retake_facts(services.secret_box) if may_see_results else [],
+        partial_findings=partial_findings,
         presence=presence_context(session, order),
         # It says something about a person's health, so only those who decide see it.
         **(accommodation_context(session, order) if may(Permission.MANAGE_ORDERS) else {}),

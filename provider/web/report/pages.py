@@ -144,6 +144,11 @@ def _render_report(
 ) -> str:
     if order.result is None:
         context = branding_context(order.account) | {"account": order.account.display_name}
+        findings = order.partial_findings(current_services().secret_box)
+        if findings:
+            return render_template(
+                f"report/{order.kind}/partial.html", order=order, findings=findings, **context
+            )
         return render_template("report/reopened.html", **context)
     return render_template(
         [f"report/{order.kind}/report.html", "report/report.html"],

@@ -21,6 +21,7 @@ from provider.core.accounts.offboarding import disable_account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.check import Check
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.answers import TimeNote
 from provider.core.kinds.interview.captions import STAFF, save_captions
@@ -40,7 +41,13 @@ from provider.core.staff.passwords import hash_password
 from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
-from tests import check_factories, factories, interview_factories, marking_factories
+from tests import (
+    check_factories,
+    check_work_factories,
+    factories,
+    interview_factories,
+    marking_factories,
+)
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
@@ -64,6 +71,7 @@ COLLEAGUE = "ana@provider.test"
 OLD_PASSWORD, NEW_PASSWORD = "correct horse battery", "seven quiet lamps rowing"
 CODE_PATH = "/console/sign-in/code"
 PAGE = "/console/audit/"
+RECORD = {"kind": "gap", "severity": "low", "public_text": "A gap of a year"}
 
 # Performs an act; returns the subject of its entry.
 Act = Callable[[Services, ConsoleClient], str]
@@ -86,6 +94,53 @@ def consented_check(services: Services) -> str:
     check_id = check_factories.place_check(services)
     check_factories.give_consent(services, check_id)
     return check_id
+
+
+def work_on_screening(rest: str, services: Services, console: ConsoleClient, **form: str) -> str:
+    """Send a form of the page of a screening; the digest of an outcome is that of the page."""
+    check_id = consented_check(services)
+    path = check_path(check_id, "screenings/jobs/")
+    if rest == "outcome":
+        form["seen"] = re.findall(r'name="seen" value="(\w{16})"', console.get_text(path))[-1]
+    succeed(console.submit(path + rest, page=path, **form))
+    return f"order:{check_id}"
+
+
+def give_screening_back(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    with services.db.writing() as session:
+        Check.find(session, check_id).find_task("jobs").assignee = ADMIN
+    path = check_path(check_id, "screenings/jobs/")
+    succeed(console.submit(path + "give-back", page=path))
+    return f"order:{check_id}"
+
+
+def withdraw_question(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    request_id = check_work_factories.ask_candidate(services, check_id)
+    path = check_path(check_id, "screenings/jobs/")
+    succeed(console.submit(f"{path}questions/{request_id}/withdraw", page=path))
+    return f"order:{check_id}"
+
+
+def add_record(services: Services, console: ConsoleClient) -> str:
+    return work_on_screening("records/", services, console, **RECORD)
+
+
+def change_record(rest: str, services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    record_id = check_work_factories.add_found_record(services, check_id)
+    path = check_path(check_id, f"screenings/record/records/{record_id}/")
+    succeed(console.submit(path + rest, page=path, reason="The court says so", **RECORD))
+    return f"order:{check_id}"
+
+
+def add_screening(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    path = check_path(check_id, "add-screening/")
+    form = {"type": "employment", "name": "Second employer", "reason": "The dates differ"}
+    succeed(console.submit(path, page=path, **form))
+    return f"order:{check_id}"
 
 
 def succeed(response: TestResponse) -> None:
@@ -979,6 +1034,25 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},
+    "checks.work.take": {Action.SCREENING_CLAIMED: partial(work_on_screening, "claim")},
+    "checks.work.pass_on": {
+        Action.SCREENING_HANDED_OVER: partial(
+            work_on_screening, "hand-over", assignee=ADMIN, seen=""
+        )
+    },
+    "checks.work.release": {Action.SCREENING_GIVEN_BACK: give_screening_back},
+    "checks.work.show_details": {Action.CHECK_DETAILS_SHOWN: partial(work_on_screening, "details")},
+    "checks.work.save_outcome": {
+        Action.CHECK_OUTCOMES_SAVED: partial(work_on_screening, "outcome", status="clear")
+    },
+    "checks.questions.create": {
+        Action.CANDIDATE_ASKED: partial(work_on_screening, "questions/", question="Where?")
+    },
+    "checks.questions.take_back": {Action.QUESTION_WITHDRAWN: withdraw_question},
+    "checks.records.create": {Action.RECORD_ADDED: add_record},
+    "checks.records.correct": {Action.RECORD_CORRECTED: partial(change_record, "")},
+    "checks.records.remove": {Action.RECORD_REMOVED: partial(change_record, "remove")},
+    "checks.additions.create": {Action.SCREENING_ADDED: add_screening},
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},
     "deliveries.requeue_all": {Action.DELIVERY_SENT_AGAIN: requeue_all},
     "deliveries.probe": {Action.PAUSE_PROBED: probe},

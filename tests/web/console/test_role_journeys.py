@@ -20,7 +20,12 @@ from tests.web.console.test_deliveries import park
 from tests.web.console.test_products import PRODUCT_FILE
 
 OVERVIEW_TO_PRODUCTS = ("Overview", "Orders", "Deliveries", "E-mails", "Products")
-MARKING_TO_PRODUCTS = (*OVERVIEW_TO_PRODUCTS[:2], "Marking", *OVERVIEW_TO_PRODUCTS[2:])
+MARKING_TO_PRODUCTS = (
+    *OVERVIEW_TO_PRODUCTS[:2],
+    "Marking",
+    "Screenings",
+    *OVERVIEW_TO_PRODUCTS[2:],
+)
 # Written out and not read from the permissions: a changed permission has to be meant.
 SECTIONS = {
     "owner": (*MARKING_TO_PRODUCTS, "Accounts", "Usage", "Staff", "Audit log"),
@@ -28,7 +33,7 @@ SECTIONS = {
     "operator": (*MARKING_TO_PRODUCTS, "Accounts", "Usage"),
     "author": ("Products", "Accounts", "Usage"),
     "reviewer": ("Overview", "Orders", "Marking", "Products"),
-    "adjudicator": ("Overview", "Orders", "Products"),
+    "adjudicator": ("Overview", "Orders", "Screenings", "Products"),
     "support": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage"),
     "viewer": (*OVERVIEW_TO_PRODUCTS, "Accounts", "Usage"),
 }

@@ -13,6 +13,7 @@ from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.legal_text_record import find_texts
+from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.models import (
     CandidateDetail,
     Check,
@@ -29,6 +30,10 @@ from provider.core.kinds.check.screening_types import (
     SCREENING_TYPES,
     STAFF,
 )
+from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
+from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
+from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.screening_work import list_staff_work
 from provider.core.kinds.check.scripted import play_step
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
@@ -50,6 +55,24 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
+        "records": [_read_record(check, secret_box, record) for record in check.records],
+        "questions": [
+            {
+                "screening": question.screening,
+                "question": question.decrypt_question(secret_box, check.public_id),
+                "answer": question.decrypt_answer(secret_box, check.public_id),
+            }
+            for question in check.questions
+        ],
+    }
+
+
+def _read_record(check: Check, secret_box: SecretBox, record: FoundRecord) -> dict[str, Any]:
+    return {
+        "screening": record.screening,
+        "public_text": record.decrypt_public_text(secret_box, check.public_id),
+        "private_note": record.decrypt_private_note(secret_box, check.public_id),
+        "removal_reason": record.decrypt_removal_reason(secret_box, check.public_id),
     }
 
 
@@ -82,6 +105,17 @@ KIND = Kind(
             "consent": "Consent",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
+            "screening claimed": "Screening claimed",
+            "screening handed over": "Screening handed over",
+            "screening given back": "Screening given back",
+            "screening added": "Screening added",
+            "question": "Question to the candidate",
+            "question asked": "Candidate asked for more",
+            "question answered": "Question answered",
+            "question withdrawn": "Question withdrawn",
+            "record added": "Record added",
+            "record corrected": "Record corrected",
+            "record removed": "Record removed",
         },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
@@ -107,6 +141,7 @@ KIND = Kind(
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+        QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
     },
     personal_columns=(
         CandidateDetail.value_encrypted,
@@ -121,6 +156,9 @@ KIND = Kind(
         FoundRecord.kind,
         FoundRecord.severity,
         FoundRecord.occurred_on,
+        FoundRecord.removal_reason,
+        InformationRequest.question,
+        InformationRequest.answer,
         Dispute.text,
         Dispute.answer,
         CheckCase.country,
@@ -135,6 +173,12 @@ KIND = Kind(
         FoundRecord.public_id,
         FoundRecord.screening,
         FoundRecord.actor,
+        FoundRecord.removed_by,
+        InformationRequest.public_id,
+        InformationRequest.screening,
+        InformationRequest.documents,
+        InformationRequest.asked_by,
+        InformationRequest.withdrawn_by,
         Dispute.public_id,
         Dispute.screening,
         Dispute.outcome,
@@ -142,6 +186,7 @@ KIND = Kind(
         CheckCase.wants_copy,
         CheckCase.wants_messages,
         ScreeningTask.public_id,
+        ScreeningTask.account_id,
         ScreeningTask.key,
         ScreeningTask.screening_type,
         ScreeningTask.performer,
@@ -150,5 +195,8 @@ KIND = Kind(
         ScreeningTask.due_on,
         ScreeningTask.definition,
     ),
+    scheduled_works=(REMIND_OF_QUESTIONS,),
     work_permission=Permission.DECIDE_CHECKS,
+    queue="screenings",
+    list_staff_work=list_staff_work,
 )

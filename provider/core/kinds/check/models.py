@@ -1,6 +1,6 @@
 """Checks: consents, candidate details and findings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -12,17 +12,18 @@ from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_for
 from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
 from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.due_dates import due_date
 from provider.core.kinds.check.evidence import (
     CLEAR,
     CONSIDER,
     CheckEvidence,
     ReportedFinding,
+    describe_findings,
     overall_status,
 )
-from provider.core.kinds.check.found_record import FoundRecord
+from provider.core.kinds.check.found_record import FoundRecord, report_records
+from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
 from provider.core.kinds.check.package import Package, text_digest
-from provider.core.kinds.check.screening_task import DONE, ScreeningTask, check_progress
+from provider.core.kinds.check.screening_task import DONE, WITHDRAWN, ScreeningTask, check_progress
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -34,7 +35,6 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-from provider.texts import gettext, ngettext
 
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
@@ -125,6 +125,7 @@ class Check(Order):
     findings: Mapped[list[Finding]] = relationship(back_populates="check", order_by=Finding.id)
     tasks: Mapped[list[ScreeningTask]] = relationship(order_by=ScreeningTask.id)
     records: Mapped[list[FoundRecord]] = relationship(order_by=FoundRecord.id)
+    questions: Mapped[list[InformationRequest]] = relationship(order_by=InformationRequest.id)
     disputes: Mapped[list[Dispute]] = relationship(order_by=Dispute.id)
     case: Mapped[CheckCase | None] = relationship()
 
@@ -176,17 +177,18 @@ class Check(Order):
         self.require_open(submitted_at or now)
         values = parse_form(self.content.requested_details, name, details, now)
         for field in self.content.requested_details:
-            encrypted = secret_box.encrypt(values[field], self._row_path(field))
+            encrypted = secret_box.encrypt(values[field], self.row_path(field))
             self.candidate_details.append(CandidateDetail(name=field, value_encrypted=encrypted))
         self.consents.append(
             self._build_consent(secret_box, values["name"], ip_address, user_agent, now)
         )
         self.tasks = [
             ScreeningTask(
+                account_id=self.account_id,
                 key=screening.key,
                 screening_type=screening.type,
                 performer=screening.performer,
-                due_on=due_date(now, screening.working_days),
+                due_on=self.account.working_days.due_date(now, screening.working_days),
                 created_at=now,
             )
             for screening in self.content.screenings
@@ -197,7 +199,7 @@ class Check(Order):
     def decrypt_details(self, secret_box: SecretBox) -> dict[str, str]:
         """Return the details that the candidate filled in, by the name of their field."""
         return {
-            detail.name: secret_box.decrypt(detail.value_encrypted, self._row_path(detail.name))
+            detail.name: secret_box.decrypt(detail.value_encrypted, self.row_path(detail.name))
             for detail in self.candidate_details
         }
 
@@ -216,10 +218,14 @@ class Check(Order):
         )
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
-        """Return the candidate's last agreement, None before one, and the fields of the form."""
+        """Return the candidate's last agreement, None before one, and the fields of the form.
+
+        `has_open_question`: the staff have asked, and the candidate has not answered.
+        """
         return {
             "agreement": self.latest_consent_view(secret_box),
             "detail_fields": DETAIL_FIELDS,
+            "has_open_question": any(question.is_open for question in self.questions),
         }
 
     def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
@@ -230,14 +236,23 @@ class Check(Order):
     ) -> None:
         """Reopen the check. The candidate is asked for consent again.
 
-        Candidate details and findings are deleted. Consents stay, because they are the proof that
-        the earlier screenings were allowed.
+        Candidate details, findings, records and questions are deleted. Consents stay, because they
+        are the proof that the earlier screenings were allowed.
         """
         super().reopen(session, secret_box, actor, reason, now)
-        for row in (*self.candidate_details, *self.findings, *self.tasks):
+        names = ["candidate_details", "findings", "tasks", "records", "questions"]
+        for row in (row for name in names for row in getattr(self, name)):
             session.delete(row)
         session.flush()
-        session.expire(self, ["candidate_details", "findings", "tasks"])
+        session.expire(self, names)
+
+    def cancel(self, session: Session, actor: str, reason: str, now: datetime) -> None:
+        """Cancel the check, and withdraw its open tasks and questions."""
+        super().cancel(session, actor, reason, now)
+        for task in self.tasks:
+            if task.is_open:
+                task.end(WITHDRAWN, now)
+        withdraw_questions(self.questions, actor, now)
 
     def record_finding(
         self,
@@ -255,7 +270,7 @@ class Check(Order):
 
         The note stays with the staff. The report shows `report_text`. The ATS receives neither.
         """
-        self._require_consented()
+        self.require_consented()
         name = self.find_screening(screening).name
         if status not in (CLEAR, CONSIDER):
             raise Invalid("Choose “clear” or “to consider”")
@@ -275,16 +290,20 @@ class Check(Order):
             finding = Finding(screening=screening)
             self.findings.append(finding)
         finding.note = (
-            secret_box.encrypt(note, self._row_path(f"finding/{screening}")) if note else None
+            secret_box.encrypt(note, self.row_path(f"finding/{screening}")) if note else None
         )
         finding.report_text = (
-            secret_box.encrypt(report_text, self._row_path(f"finding/{screening}/report"))
+            secret_box.encrypt(report_text, self.row_path(f"finding/{screening}/report"))
             if report_text
             else None
         )
         finding.status, finding.actor, finding.found_at = status, actor, now
         task = self.find_task(screening)
-        task.state, task.done_at, task.clock_stopped_at = DONE, now, None
+        task.started_at = task.started_at or now
+        task.end(DONE, now)
+        withdraw_questions(self.questions, actor, now, screening)
+        if self.account.shows_partial_results:
+            self.create_report_link(session, secret_box, now)
         self.record_event(
             session, "outcome entered", actor, now, f"{name}: {FINDING_LABELS[status]}"
         )
@@ -297,12 +316,12 @@ class Check(Order):
 
     def decrypt_note(self, secret_box: SecretBox, finding: Finding) -> str:
         """Return the note of a finding; empty for a finding without one."""
-        row_path = self._row_path(f"finding/{finding.screening}")
+        row_path = self.row_path(f"finding/{finding.screening}")
         return secret_box.decrypt(finding.note, row_path) if finding.note else ""
 
     def decrypt_report_text(self, secret_box: SecretBox, finding: Finding) -> str:
         """Return the text of a finding that the report shows; empty for one without."""
-        row_path = self._row_path(f"finding/{finding.screening}/report")
+        row_path = self.row_path(f"finding/{finding.screening}/report")
         return secret_box.decrypt(finding.report_text, row_path) if finding.report_text else ""
 
     def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> tuple[str, str, str]:
@@ -319,7 +338,7 @@ class Check(Order):
         Raises Conflict while a screening has no outcome, or is to consider without a text in the
         report: the recruiter must learn the reason.
         """
-        self._require_consented()
+        self.require_consented()
         if open_screenings := self.open_screenings():
             names = ", ".join(screening.name for screening in open_screenings)
             raise Conflict("There is no outcome yet for: %(names)s", names=names)
@@ -371,21 +390,31 @@ class Check(Order):
         """Return each screening with an outcome as the report shows it, without the notes."""
         return [
             ReportedFinding(
-                screening.name, finding.status, self.decrypt_report_text(secret_box, finding)
+                screening.name,
+                finding.status,
+                self.decrypt_report_text(secret_box, finding),
+                report_records(self.records, screening.key, secret_box, self.public_id),
             )
             for screening in self.screenings
             if (finding := self.find_finding(screening.key))
         ]
 
+    def partial_findings(self, secret_box: SecretBox) -> list[ReportedFinding]:
+        """Return the outcomes of a check at work, if its account shows them that early."""
+        if self.status != CONSENTED or not self.account.shows_partial_results:
+            return []
+        return self.reported_findings(secret_box)
+
     def evidence(self, secret_box: SecretBox) -> CheckEvidence:
         """Return the findings of the current result, without the notes."""
-        texts = {finding.name: finding.text for finding in self.reported_findings(secret_box)}
+        reported = {finding.name: finding for finding in self.reported_findings(secret_box)}
         findings = tuple(
-            ReportedFinding(finding["name"], finding["status"], texts.get(finding["name"], ""))
+            reported.get(name, ReportedFinding(name, status))._replace(status=status)
             for finding in self.result_figures.get("findings", ())
+            for name, status in [(finding["name"], finding["status"])]
         )
         return CheckEvidence.from_figures(
-            self.result_figures, sentence=_findings_sentence(findings), findings=findings
+            self.result_figures, sentence=describe_findings(findings), findings=findings
         )
 
     def _build_consent(
@@ -401,27 +430,13 @@ class Check(Order):
             given_at=now,
         )
 
-    def _require_consented(self) -> None:
+    def require_consented(self) -> None:
         if self.status != CONSENTED:
             raise Conflict("Screenings are worked on once the candidate has agreed")
 
-    def _row_path(self, field: str) -> str:
+    def row_path(self, field: str) -> str:
         return f"orders/{self.public_id}/{field}"
 
     def _signature_row_path(self, given_at: datetime) -> str:
         # The time is part of the path: a consent whose time was changed can no longer be decrypted.
-        return self._row_path(f"consent/{given_at.isoformat()}")
-
-
-def _findings_sentence(findings: Sequence[ReportedFinding]) -> str:
-    if not findings:
-        return ""
-    consider_count, count = sum(finding.status == CONSIDER for finding in findings), len(findings)
-    if not consider_count:
-        return gettext("Nothing to consider in any screening.")
-    return ngettext(
-        "%(consider_count)d of %(num)d screening to consider.",
-        "%(consider_count)d of %(num)d screenings to consider.",
-        count,
-        consider_count=consider_count,
-    )
+        return self.row_path(f"consent/{given_at.isoformat()}")

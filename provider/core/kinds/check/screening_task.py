@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from provider.core.orders import Order
+from provider.core.working_days import WorkingDays
 from provider.storage import secrets
 from provider.storage.database import Base
 
@@ -27,19 +28,40 @@ TASK_LABELS = {
     WITHDRAWN: "Withdrawn",
 }
 
+# The partial indexes of the queue, whose condition has no parameter, or no planner could use them.
+IS_OPEN, IS_FREE = text("done_at IS NULL"), text("done_at IS NULL AND assignee IS NULL")
+
 
 class ScreeningTask(Base):
     """A screening that somebody works on. `key` is that of the screening in the check.
 
-    `definition` is the entry of a screening that was added to a running check; the entries of the
-    others are in the product version. `due_on` counts working days from the consent. A stopped
-    clock (`clock_stopped_at`) moves `due_on` when it goes on.
+    `account_id` is that of the order, for the indexes of the queue. `done_at` is when the task
+    was done or withdrawn. `definition` is the entry of a screening that was added to a running
+    check; the entries of the others are in the product version. `due_on` counts working days from
+    the consent. A stopped clock (`clock_stopped_at`) moves `due_on` when it goes on.
     """
 
     __tablename__ = "screening_tasks"
     __table_args__ = (
         UniqueConstraint("order_id", "key"),
         Index("ix_screening_tasks_state", "state", "due_on", "id"),
+        *(
+            Index(
+                f"ix_screening_tasks_{name}",
+                *columns,
+                "due_on",
+                "id",
+                sqlite_where=condition,
+                postgresql_where=condition,
+            )
+            for name, columns, condition in (
+                ("open", (), IS_OPEN),
+                ("account", ("account_id",), IS_OPEN),
+                ("type", ("screening_type",), IS_OPEN),
+                ("assignee", ("assignee",), IS_OPEN),
+                ("free", (), IS_FREE),
+            )
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -47,11 +69,12 @@ class ScreeningTask(Base):
         String(22), unique=True, default=secrets.generate_public_id
     )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    account_id: Mapped[int]
     key: Mapped[str] = mapped_column(String(64))
     screening_type: Mapped[str] = mapped_column(String(30))
     performer: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(12), default=TO_DO)
-    assignee: Mapped[str | None] = mapped_column(String(254), index=True)  # a staff e-mail
+    assignee: Mapped[str | None] = mapped_column(String(254))  # a staff e-mail
     due_on: Mapped[date | None]
     clock_stopped_at: Mapped[datetime | None]
     definition: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -63,6 +86,21 @@ class ScreeningTask(Base):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    def end(self, state: str, now: datetime) -> None:
+        """Set the state DONE or WITHDRAWN. A clock that stands no longer matters."""
+        self.state, self.done_at, self.clock_stopped_at = state, now, None
+
+    def stop_clock(self, now: datetime) -> None:
+        """Count no working days from now on. A clock that stands already goes on standing."""
+        self.clock_stopped_at = self.clock_stopped_at or now
+
+    def start_clock(self, days: WorkingDays, now: datetime) -> None:
+        """Move the due date by the working days that passed while the clock stood."""
+        if self.clock_stopped_at and self.due_on:
+            stopped_on = days.local_date(self.clock_stopped_at)
+            self.due_on = days.add(self.due_on, days.count(stopped_on, days.local_date(now)))
+        self.clock_stopped_at = None
 
 
 def check_progress(tasks: Iterable[ScreeningTask]) -> str:

@@ -22,6 +22,7 @@ from provider.core.kinds.check import (
     Package,
 )
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, MAX_DETAIL_LENGTH
+from provider.core.kinds.check.evidence import ReportedFinding
 from provider.core.kinds.check.package import DisclosureRecord
 from provider.core.orders import Order, Placement, place
 from provider.core.products import Product, list_published_products
@@ -485,9 +486,9 @@ def test_evidence_has_the_texts_for_the_report(services: Services) -> None:
     with services.db.reading() as session:
         check = Check.find(session, public_id)
         assert check.evidence(services.secret_box).findings == (
-            ("Identity", "clear", ""),
-            ("Employment history", "consider", check_factories.REPORT_TEXT),
-            ("Criminal record", "clear", ""),
+            ReportedFinding("Identity", "clear"),
+            ReportedFinding("Employment history", "consider", check_factories.REPORT_TEXT),
+            ReportedFinding("Criminal record", "clear"),
         )
         (text,) = [finding.report_text for finding in check.findings if finding.report_text]
         assert check_factories.REPORT_TEXT.encode() not in text

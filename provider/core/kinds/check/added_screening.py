@@ -1,0 +1,96 @@
+"""Adding a screening to a running check, within what the candidate has agreed to."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from provider.core.kinds.check.content import Screening, load_screening
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.screening_types import SCREENING_TYPES, STAFF, ScreeningType
+from provider.core.text_cleaning import clean_line
+from provider.errors import Conflict, Invalid
+
+MAX_NAME_LENGTH, MAX_REASON_LENGTH = 120, 300  # characters
+MAX_SCREENINGS = 50
+# A law names the text that the candidate reads before these, so a package must contain them.
+TYPES_WITH_OWN_TEXTS = frozenset({"dbs_basic", "dbs_standard", "dbs_enhanced", "credit"})
+
+
+def list_addable_types(check: Check) -> Mapping[str, ScreeningType]:
+    """Return the types that need no detail, document or legal text beyond the consent's."""
+    screenings = check.content.screenings
+    agreed_details = set(check.content.requested_details)
+    agreed_documents = {name for screening in screenings for name in screening.documents}
+    agreed_types = {screening.type for screening in screenings}
+    return {
+        name: entry
+        for name, entry in SCREENING_TYPES.items()
+        if agreed_details.issuperset(entry.asks)
+        and agreed_documents.issuperset(entry.documents)
+        and (name in agreed_types or name not in TYPES_WITH_OWN_TEXTS)
+        and entry.performer == STAFF
+    }
+
+
+def add_screening(
+    session: Session,
+    check: Check,
+    screening_type: str,
+    name: str,
+    reason: str,
+    staff: str,
+    now: datetime,
+) -> Screening:
+    """Add a screening that staff do. The candidate sees its name and the reason, the ATS the name.
+
+    Raises Invalid for a type beyond the consent, and Conflict for a name that the check has.
+    """
+    check.require_consented()
+    if screening_type not in list_addable_types(check):
+        raise Invalid("The candidate has not agreed to this: choose another type of screening")
+    usual = SCREENING_TYPES[screening_type]
+    name, reason = (" ".join(clean_line(text).split()) for text in (name, reason))
+    name = name or usual.label.english
+    if len(name) > MAX_NAME_LENGTH:
+        raise Invalid("A name has at most %(maximum)d characters", maximum=MAX_NAME_LENGTH)
+    if not 1 <= len(reason) <= MAX_REASON_LENGTH:
+        raise Invalid("Write a reason of at most %(maximum)d characters", maximum=MAX_REASON_LENGTH)
+    if name.casefold() in {screening.name.casefold() for screening in check.screenings}:
+        raise Conflict("This check has a screening with this name already")
+    if len(check.screenings) >= MAX_SCREENINGS:
+        raise Conflict("A check has at most %(maximum)d screenings", maximum=MAX_SCREENINGS)
+    definition = {
+        "key": _free_key(check),
+        "name": name,
+        "type": screening_type,
+        "reason": reason,
+        "asks": list(usual.asks),
+        "documents": list(usual.documents),
+        "working_days": usual.working_days,
+        "performer": STAFF,
+    }
+    screening = load_screening(definition)
+    check.tasks.append(
+        ScreeningTask(
+            account_id=check.account_id,
+            key=screening.key,
+            screening_type=screening.type,
+            performer=screening.performer,
+            due_on=check.account.working_days.due_date(now, screening.working_days),
+            definition=definition,
+            created_at=now,
+        )
+    )
+    session.flush()
+    check.update_progress(session)
+    check.record_event(session, "screening added", staff, now, f"{name}: {reason}")
+    return screening
+
+
+def _free_key(check: Check) -> str:
+    used = {screening.key for screening in check.screenings}
+    return next(
+        key for number in range(1, MAX_SCREENINGS + 2) if (key := f"added-{number}") not in used
+    )

@@ -1,0 +1,99 @@
+"""The candidate's page with questions of the staff, and the e-mail that leads to it."""
+
+from html import unescape
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+
+from provider.core.kinds.check import Check
+from provider.services import Services
+from tests import factories
+from tests.check_work_factories import (
+    ANSWER,
+    QUESTION,
+    SECRET_WORDS,
+    ask_candidate,
+    check_of_another_account,
+    consented_check,
+)
+from tests.web.candidate.test_check import open_invitation
+
+
+@pytest.fixture
+def check_id(services: Services, client: FlaskClient) -> str:
+    """A check with a question about a screening; its candidate has a session."""
+    check_id = consented_check(services)
+    ask_candidate(services, check_id)
+    open_invitation(services, client, check_id)
+    return check_id
+
+
+def page_path(check_id: str) -> str:
+    return f"/c/o/{check_id}/questions"
+
+
+def question_id(services: Services, check_id: str) -> str:
+    with services.db.reading() as session:
+        return Check.find(session, check_id).questions[-1].public_id
+
+
+def test_status_page_leads_to_the_open_question(client: FlaskClient, check_id: str) -> None:
+    page = unescape(client.get(f"/c/o/{check_id}/").text)
+    assert "We have a question for you" in page
+    assert page_path(check_id) in page
+    assert "There is nothing more for you to do" not in page
+    page = unescape(client.get(page_path(check_id)).text)
+    assert QUESTION in page
+    assert "Employment history" in page
+
+
+def test_answer_returns_the_screening_to_the_staff(
+    services: Services, client: FlaskClient, check_id: str
+) -> None:
+    path = page_path(check_id)
+    request_id = question_id(services, check_id)
+    token = factories.csrf_token(client.get(path).text)
+    form = {"csrf_token": token, "answer": ANSWER}
+    response = client.post(f"{path}/{request_id}", data=form, follow_redirects=True)
+    assert "your answer has been sent" in response.text
+    assert "We have a question for you" not in response.text
+    with services.db.reading() as session:
+        check = Check.find(session, check_id)
+        assert check.find_task("jobs").state == "in progress"
+        assert check.waiting_for == "staff"
+    # The same form from another tab: the status page says that nothing is asked any more.
+    assert client.post(f"{path}/{request_id}", data=form).status_code == 409
+    assert client.get(path).status_code == 303
+
+
+def test_empty_answer_is_shown_again(
+    services: Services, client: FlaskClient, check_id: str
+) -> None:
+    path = page_path(check_id)
+    token = factories.csrf_token(client.get(path).text)
+    form = {"csrf_token": token, "answer": "  "}
+    response = client.post(f"{path}/{question_id(services, check_id)}", data=form)
+    assert response.status_code == 400
+    assert "Write a text first" in response.text
+
+
+def test_question_of_another_check_is_not_found(
+    services: Services, client: FlaskClient, check_id: str
+) -> None:
+    other = check_of_another_account(services)
+    foreign = ask_candidate(services, other)
+    token = factories.csrf_token(client.get(page_path(check_id)).text)
+    form = {"csrf_token": token, "answer": ANSWER}
+    assert client.post(f"{page_path(check_id)}/{foreign}", data=form).status_code == 404
+    assert client.get(page_path(other)).status_code == 403
+
+
+def test_email_has_a_link_and_not_the_question(services: Services, check_id: str) -> None:
+    factories.deliver_emails(services)
+    emails = [path.read_text("utf-8") for path in (services.settings.instance / "mail").glob("*")]
+    [question_email] = [email for email in emails if "a question about your background" in email]
+    link = urlsplit(factories.invitation_url(services, check_id)).path
+    assert link.rpartition("/")[2][:20] in question_email.replace("=\n", "")
+    for word in SECRET_WORDS:
+        assert not any(word in email for email in emails)
