@@ -6,15 +6,11 @@ from typing import Any
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
-from provider.core.kinds.check.models import (
-    CandidateDetail,
-    Check,
-    Consent,
-    Finding,
-)
+from provider.core.kinds.check.models import Check, Finding
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
@@ -68,6 +64,7 @@ KIND = Kind(
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
         "event": {
             "consent": "Consent",
+            "details changed": "Details changed by the candidate",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
         },
@@ -101,6 +98,10 @@ KIND = Kind(
     ),
     other_columns=(
         CandidateDetail.name,
+        ConsentText.key,
+        ConsentText.version,
+        ConsentText.purpose,
+        ConsentText.digest,
         Consent.disclosure_digest,
         Consent.disclosure_version,
         Finding.screening,
