@@ -19,9 +19,9 @@ from provider.config import Settings
 from provider.core import colours
 from provider.core.kinds.check.consent import Consent
 from provider.core.kinds.check.content import DISCLOSURE
-from provider.core.kinds.check.seal import seal_pdf
 from provider.core.labels import cut_at_word, format_datetime
 from provider.core.markdown import markdown_to_text
+from provider.core.pdf_seal import seal_pdf
 from provider.core.typst_compiler import compile_pdf, list_fonts
 from provider.storage.secrets import SecretBox
 from provider.texts import current_language, gettext
@@ -115,7 +115,7 @@ def _to_json(check: "Check", consent: Consent, secret_box: SecretBox) -> str:
 def _facts(check: "Check", consent: Consent, name: str) -> Iterator[tuple[str, str]]:
     yield gettext("Agreed by"), name
     yield gettext("On"), format_datetime(consent.given_at, check.timezone)
-    yield gettext("In UTC"), consent.given_at.astimezone(UTC).isoformat(timespec="seconds")
+    yield "UTC", consent.given_at.astimezone(UTC).isoformat(timespec="seconds")
     yield gettext("Network address"), consent.ip_address or gettext("Not known")
     yield gettext("Browser"), consent.user_agent or gettext("Not known")
     yield gettext("Background check"), check.content.name
