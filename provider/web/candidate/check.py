@@ -277,9 +277,16 @@ def _render_review(
 ) -> str:
     check, services = candidate_request.order, current_services()
     values = check.detail_values(services.secret_box)
+    typed = {name: value for name, value in values.items() if not value.is_empty}
     detail_problems: dict[str, list[Text]] = {}
     for problem in check.find_detail_problems(services.secret_box, candidate_request.now):
-        detail_problems.setdefault(problem.detail, []).append(problem.message)
+        messages = detail_problems.setdefault(problem.detail, [])
+        if problem.detail in typed:
+            messages.append(problem.message)
+        else:
+            messages[:] = [
+                _("Please fill in: %(field)s", field=DETAIL_FIELDS[problem.detail].label)
+            ]
     return render_template(
         "candidate/check/review.html",
         **template_context(candidate_request),
@@ -287,7 +294,7 @@ def _render_review(
         groups=list_groups(check.content),
         group_of={name: group_of(check.content, name) for name in check.content.requested_details},
         detail_fields=DETAIL_FIELDS,
-        descriptions={name: DETAIL_FIELDS[name].describe(value) for name, value in values.items()},
+        descriptions={name: DETAIL_FIELDS[name].describe(value) for name, value in typed.items()},
         detail_problems=detail_problems,
         authorizations=list_authorizations(check.content, check.country),
         offers_copy=check.country == COUNTRY_WITH_COPY,

@@ -71,7 +71,7 @@ def save(public_id: str, group: str) -> ResponseReturnValue:
         typed = read_values(request.form, names, default_country(check))
         stored = check.detail_values(secret_box)
         changed, conflicts = find_changed(request.form, typed, stored)
-        if conflicts:
+        if conflicts or _removes_unseen_row(action, stored):
             return _respond_conflict(candidate_request, group, typed)
         kept = {name: stored[name] for name in names if name in stored and name not in changed}
         if action.detail:
@@ -155,6 +155,14 @@ def _require_group(check: Check, name: str) -> DetailGroup:
     if group is None:
         raise NotFound("There is no such page")
     return group
+
+
+def _removes_unseen_row(action: Action, stored: Mapping[str, DetailValue]) -> bool:
+    """Whether the number of the row to remove may be another one's since the page was opened."""
+    if action.name != "remove" or action.detail not in stored:
+        return False
+    shown = request.form.get(f"shown.{action.detail}", "")
+    return value_digest(stored[action.detail]) != shown
 
 
 def _select_action(

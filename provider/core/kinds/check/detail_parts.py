@@ -45,7 +45,8 @@ class Part:
     def clean(self, raw: str) -> str:
         """Return what is stored of a typed text, right or wrong."""
         raw = raw[:MAX_STORED_LENGTH]
-        return to_lines(raw) if self.input_type == "lines" else to_one_line(raw)
+        text = to_lines(raw) if self.input_type == "lines" else to_one_line(raw)
+        return _tidy_month(text) if self.input_type == "month" else text
 
     def find_problem(self, value: str, now: datetime) -> LazyText | None:
         """Return why a cleaned value cannot be used, as a sentence for the candidate."""
@@ -72,6 +73,17 @@ def to_one_line(raw: str) -> str:
 def to_lines(raw: str) -> str:
     lines = raw.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(clean_line(line).strip() for line in lines).strip()
+
+
+def _tidy_month(text: str) -> str:
+    """Return year-month for a month that was written in another order, such as 3/2015."""
+    if match := re.fullmatch(r"(\d{4})\D(\d{1,2})", text):
+        year, month = match.groups()
+    elif match := re.fullmatch(r"(\d{1,2})\D(\d{4})", text):
+        month, year = match.groups()
+    else:
+        return text
+    return f"{int(year):04}-{int(month):02}"
 
 
 def parse_month(value: str) -> date | None:

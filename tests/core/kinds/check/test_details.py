@@ -53,7 +53,7 @@ def test_groups_have_every_detail_once() -> None:
         ("date_of_birth", {"date": "1990-02-31"}, "year-month-day"),
         ("date_of_birth", {"date": "2026-11-29"}, "check the year"),
         ("date_of_birth", {"date": "1890-01-01"}, "check the year"),
-        ("employers", [{"from": "03/2015"}], "year-month, such as 2015-03"),
+        ("employers", [{"from": "last year"}], "year-month, such as 2015-03"),
         ("employers", [{"from": "2015-13"}], "year-month, such as 2015-03"),
         ("employers", [{"from": "2027-01"}], "check the year"),
         ("employers", [{"from": "2019-05", "until": "2018-01"}], "The end is before"),
@@ -71,6 +71,12 @@ def test_groups_have_every_detail_once() -> None:
 )
 def test_wrong_detail_is_refused_with_advice(name: str, data: Any, message: str) -> None:
     assert any(message in text for text in messages(name, data)), messages(name, data)
+
+
+@pytest.mark.parametrize("text", ["2015-03", "2015/3", "03/2015", "3.2015", "٢٠١٥-٠٣"])
+def test_month_in_another_order_is_stored_as_year_and_month(text: str) -> None:
+    (part,) = [part for part in DETAIL_FIELDS["employers"].parts if part.key == "from"]
+    assert part.clean(text) == "2015-03"
 
 
 @pytest.mark.parametrize(
