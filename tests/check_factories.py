@@ -22,12 +22,40 @@ PACKAGE_CONTENT: dict[str, Any] = {
     ],
     "disclosure": {"key": "jobs", "version": "3", "text": "# Terms\n\nWe may **ask** around."},
 }
-FORM_VALUES = {
-    "full_name": "Lakita Jane Marrero-Quux",
-    "date_of_birth": "1990-02-28",
-    "employers": "Zyxwv Bakery, Athens, baker, 2015 to 2019\r\nXylofon Ltd, Patras, clerk, 2019 on",
+# The details of the package as objects and lists of objects.
+FORM_VALUES: dict[str, Any] = {
+    "full_name": {"given": "Lakita Jane", "family": "Marrero-Quux"},
+    "date_of_birth": {"date": "1990-02-28"},
+    "employers": [
+        {
+            "name": "Zyxwv Bakery",
+            "town": "Athens",
+            "country": "GR",
+            "role": "baker",
+            "from": "2015-03",
+            "until": "2019-05",
+            "may_ask": "yes",
+        },
+        {
+            "name": "Xylofon Ltd",
+            "town": "Patras",
+            "country": "GR",
+            "role": "clerk",
+            "from": "2019-06",
+            "may_ask": "no",
+        },
+    ],
 }
-STORED_DETAILS = FORM_VALUES | {"employers": FORM_VALUES["employers"].replace("\r\n", "\n")}
+# The same as people read it.
+STORED_DETAILS = {
+    "full_name": "Lakita Jane, Marrero-Quux",
+    "date_of_birth": "28 February 1990",
+    "employers": (
+        "Zyxwv Bakery, Athens, Greece, baker, From: 2015-03, Until: 2019-05, "
+        "May we ask them now?: Yes\n"
+        "Xylofon Ltd, Patras, Greece, clerk, From: 2019-06, May we ask them now?: No"
+    ),
+}
 SIGNED_NAME = "Lakita J. Marrero"
 FINDING_NOTE = "A conviktion in 2017\nfor selling quassia"
 REPORT_TEXT = "One employer names another end:\nMay 2019."  # for the customer, not for the ATS
@@ -51,7 +79,7 @@ def place_check(services: Services, product_id: str | None = None, **fields: Any
 
 
 def give_consent(
-    services: Services, public_id: str, name: str = SIGNED_NAME, **values: str
+    services: Services, public_id: str, name: str = SIGNED_NAME, **values: Any
 ) -> None:
     with services.db.writing() as session:
         Check.find(session, public_id).give_consent(
@@ -63,6 +91,18 @@ def give_consent(
             user_agent="A browser/1.0",
             now=services.now(),
         )
+
+
+def form_fields(details: dict[str, Any], **more: str) -> dict[str, str]:
+    """Return details as the fields of their forms, by the names of the controls."""
+    fields = dict(more)
+    for name, value in details.items():
+        rows = value if isinstance(value, list) else [value]
+        if not rows:
+            fields[f"{name}.none"] = "1"
+        for number, row in enumerate(rows):
+            fields |= {f"{name}.{number}.{key}": text for key, text in row.items()}
+    return fields
 
 
 def record_findings(

@@ -127,11 +127,13 @@ def consent_as_candidate(server: Server, invitation: str) -> tuple[str, str]:
     """Consent to a check in a browser's session; return its cookie and the form's token."""
     with requests.Session() as browser:
         opened = browser.get(server.url + urlsplit(invitation).path, allow_redirects=False)
-        consent = f"{server.url}{redirect_path(opened)}consent"
-        csrf = factories.csrf_token(browser.get(consent).text)
-        values = check_factories.FORM_VALUES | {"full_name": TYPED_NAME, "name": SIGNED_NAME}
-        response = browser.post(consent, data=values | {"csrf_token": csrf}, allow_redirects=False)
-        assert response.status_code == 303, response.text
+        details = check_factories.FORM_VALUES | {"full_name": {"family": TYPED_NAME}}
+        values = check_factories.form_fields(details, name=SIGNED_NAME)
+        page = browser.get(f"{server.url}{redirect_path(opened)}consent")
+        while "/consent/" in page.url:
+            csrf = factories.csrf_token(page.text)
+            page = browser.post(page.url, data=values | {"csrf_token": csrf})
+            assert page.status_code == 200, page.text
         (cookie,) = [value for name, value in browser.cookies.items() if name.startswith("c-")]
         return cookie, csrf
 

@@ -385,12 +385,21 @@ def test_check_from_order_to_report(live_server: LiveServer, ats: FakeAts, page:
 
 
 def give_consent(page: Page) -> None:
-    """Fill in and sign the consent form with the keyboard only."""
+    """Go through the steps to the consent with the keyboard only."""
     page.get_by_role("link", name="Read and decide").press("Enter")
-    page.get_by_label("Full legal name").press_sequentially("Lakita Jane Marrero-Quux")
-    page.keyboard.press("Tab")
-    page.keyboard.type("02281990")
-    page.get_by_label("Last two employers").press_sequentially("Zyxwv Bakery, 2015 to 2019")
+    page.get_by_role("button", name="Continue").press("Enter")
+    page.get_by_label("Given names").press_sequentially("Lakita Jane")
+    page.get_by_label("Family name").press_sequentially("Marrero-Quux")
+    page.keyboard.press("Enter")
+    page.get_by_role("textbox", name="Date of birth").press_sequentially("02281990")
+    page.keyboard.press("Enter")
+    page.get_by_label("Employer", exact=True).press_sequentially("Zyxwv Bakery")
+    page.get_by_label("Town").press_sequentially("Athens")
+    page.get_by_label("Country").press_sequentially("Greece")
+    page.get_by_label("Your role").press_sequentially("baker")
+    page.get_by_label("From").fill("2015-03")
+    page.get_by_label("May we ask them now?").press_sequentially("Yes")
+    page.get_by_label("Your role").press("Enter")
     page.get_by_label("Type your full name to agree").press_sequentially("Lakita J. Marrero")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="What happens next")).to_be_visible()

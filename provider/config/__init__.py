@@ -187,6 +187,20 @@ class Settings:
         "needs the extra speech) or one of a package; default: none",
         parsers.parse_speech_engine,
     )
+    seal_file: Path | None = _setting(  # noqa: RUF009  (a dataclass field)
+        "PROVIDER_SEAL_FILE",
+        "a PKCS#12 file with the key and the certificate that seal PDFs of consents (needs the "
+        "extra seal); default: they are not sealed",
+        lambda text: Path(text).absolute() if text else None,
+        show=lambda path: str(path or ""),
+    )
+    seal_password: str = _setting(
+        "PROVIDER_SEAL_PASSWORD",
+        "the password of PROVIDER_SEAL_FILE",
+        lambda text: text or "",
+        secret=True,
+        show=lambda password: "hidden" if password else "",
+    )
     instance: Path = _setting(  # noqa: RUF009  (a dataclass field)
         "PROVIDER_INSTANCE",
         "the folder for everything that the program stores",

@@ -69,6 +69,7 @@ class Action(StrEnum):
     SECOND_LOOK_ANSWERED = "marking.second_look_answered"
     CHECK_DETAILS_SHOWN = "check.details_shown"
     CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
+    CHECK_EVIDENCE_DOWNLOADED = "check.evidence_downloaded"
     CHECK_COMPLETED = "check.completed"
     SCREENING_CLAIMED = "check.screening_claimed"
     SCREENING_HANDED_OVER = "check.screening_handed_over"

@@ -14,12 +14,11 @@ from typing import Any
 import structlog
 import typst
 
-from provider.core import typst_compiler
 from provider.core.kinds import KINDS
 from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
 from provider.core.orders import Bar
 from provider.core.report import Report
-from provider.core.typst_compiler import compile_pdf
+from provider.core.typst_compiler import compile_pdf, list_fonts
 from provider.texts import current_language, gettext
 from provider.texts.direction import language_direction
 from provider.texts.typst import find_typst_texts
@@ -29,8 +28,6 @@ log = structlog.get_logger(__name__)
 STYLE_PATH = Path(__file__).with_name("report_style.typ")
 DOCUMENT_PATH = Path(__file__).with_name("report.typ")
 NO_PICTURES: Mapping[str, bytes] = {}
-# The last one comes with typst, and so does a font with the letters of Arabic.
-FONTS = ("Noto Sans", "Noto Sans Arabic", "Liberation Sans", "DejaVu Sans", "Libertinus Serif")
 # The two values that `report.typ` of a kind defines.
 NO_SECTIONS = b"#let first-sections = none\n#let last-sections = none\n"
 MAX_FOOTER_PART_LENGTH = 50  # characters of the candidate's name and of the title
@@ -97,7 +94,7 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     yield "facts", report.facts
     yield "dates", [(label, format_datetime(at, report.timezone)) for label, at in report.dates]
     yield "accent", report.accent
-    yield "fonts", [name for name in FONTS if name in typst_compiler.load_fonts().families()]
+    yield "fonts", list_fonts()
 
 
 def _bar_fields(bar: Bar) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import typst
 
 PdfStandard = Literal["ua-1"]
 
+# The last one comes with typst, and so does a font with the letters of Arabic.
+_FONTS = ("Noto Sans", "Noto Sans Arabic", "Liberation Sans", "DejaVu Sans", "Libertinus Serif")
 # The compiler caches parsed and shaped text, which makes later reports faster. It is not
 # thread-safe.
 _compile_lock = Lock()
@@ -28,6 +30,13 @@ def compile_pdf(source: bytes, inputs: dict[str, str], standard: PdfStandard | N
 @cache
 def load_fonts() -> typst.Fonts:
     return typst.Fonts()
+
+
+@cache
+def list_fonts() -> list[str]:
+    """Return the fonts of documents that this machine has, by preference."""
+    families = load_fonts().families()
+    return [name for name in _FONTS if name in families]
 
 
 @cache

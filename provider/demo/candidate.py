@@ -29,9 +29,29 @@ KNOWN_ANSWERS = {
 }
 # Input type → the answer to a question that is not in KNOWN_ANSWERS.
 DEFAULT_ANSWERS = {"number": "42", "textarea": "I do not know"}
-# Field of the consent form → value; every other field gets DEFAULT_DETAIL.
-CANDIDATE_DETAILS = {"full_name": "Yusuf Demir", "date_of_birth": "1990-02-28"}
-DEFAULT_DETAIL = "As in my application"
+# Fields of the pages before a consent → values. A page reads its own and ignores the others.
+CANDIDATE_DETAILS = {
+    "full_name.0.given": ["Yusuf"],
+    "full_name.0.family": ["Demir"],
+    "former_names.none": ["1"],
+    "date_of_birth.0.date": ["1990-02-28"],
+    "address.0.country": ["GB"],
+    "address.0.street_address": ["1 Sample Street"],
+    "address.0.city": ["London"],
+    "address.0.postal_code": ["EC1Y 8SY"],
+    "address.0.from": ["2010-01"],
+    "education.0.school": ["Sample University"],
+    "education.0.country": ["GB"],
+    "education.0.degree": ["BSc"],
+    "education.0.year": ["2012"],
+    "employers.0.name": ["Sample Ltd"],
+    "employers.0.town": ["London"],
+    "employers.0.country": ["GB"],
+    "employers.0.role": ["Clerk"],
+    "employers.0.from": ["2015-03"],
+    "employers.0.until": ["2019-05"],
+    "employers.0.may_ask": ["yes"],
+}
 
 
 class Candidate(Browser):
@@ -67,14 +87,14 @@ class Candidate(Browser):
         self.submit(self.form("/send"))
 
     def consent(self, name: str) -> None:
-        """Fill in the consent form and sign it with a name."""
+        """Go through the pages to the consent, and sign it with a name."""
         self.follow("/consent")
-        form = self.form("/consent")
-        names = [
-            field.name for field in form.fields if field.input_type not in ("hidden", "submit")
-        ]
-        details = {name: [CANDIDATE_DETAILS.get(name, DEFAULT_DETAIL)] for name in names}
-        self.submit(form, details | {"name": [name]})
+        for _ in range(MAX_PAGES):
+            form = self.page.form("/consent/")
+            if form is None:
+                return  # the page after the signature has no such form
+            self.submit(form, CANDIDATE_DETAILS | {"name": [name]})
+        raise ProviderError(f"The way to the consent has not ended after {MAX_PAGES} pages")
 
     def decline(self, reason: str) -> None:
         if not self.page.form("/decline"):

@@ -10,8 +10,9 @@ from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
     assessments,
-    check_legal_texts,
     check_additions,
+    check_consent,
+    check_legal_texts,
     check_questions,
     check_queue,
     check_records,
@@ -27,7 +28,7 @@ from provider.web.report import interview_media
 
 for section in (interview_reviews, interview_completion, interview_captions):
     interviews.routes.register_blueprint(section.routes)
-for section in (check_screening, check_questions, check_records, check_additions):
+for section in (check_screening, check_questions, check_records, check_additions, check_consent):
     checks.routes.register_blueprint(section.routes)
 
 
@@ -65,10 +66,10 @@ KIND_PAGES: dict[str, KindPages] = {
         trial=interview_trial.routes,
     ),
     "check": KindPages(
-        candidate=check.routes, console=checks.routes, products=check_legal_texts.routes
         candidate=check.routes,
         candidate_parts=(questions.routes,),
         console=checks.routes,
+        products=check_legal_texts.routes,
         queue=check_queue.routes,
     ),
 }

@@ -20,6 +20,7 @@ import structlog
 from tests.bench import contenders, postgresql, servers
 from tests.bench.cluster import Cluster
 from tests.bench.delivery import measure_delivery
+from tests.bench.field_encryption import measure_field_encryption
 from tests.bench.growth import measure_growth
 from tests.bench.instance import BenchmarkInstance
 from tests.bench.interviews import measure_interviews
@@ -190,6 +191,10 @@ def _measure_scoring(pool: InstancePool) -> Iterator[Figure]:
     yield from measure_scoring(pool.plan.scored_attempts)
 
 
+def _measure_field_encryption(_pool: InstancePool) -> Iterator[Figure]:
+    yield from measure_field_encryption(500)
+
+
 def _measure_large_instance(pool: InstancePool) -> Iterator[Figure]:
     large_count = pool.plan.order_counts[1]
     yield from measure_large_instance(
@@ -247,13 +252,14 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "pages": _measure_pages,
     "interviews": _measure_interviews,
     "scoring": _measure_scoring,
+    "encryption": _measure_field_encryption,
     "million": _measure_large_instance,
     "growth": _measure_growth,
     "delivery": _measure_delivery,
     "postgres": _measure_postgres,
     "workers": _measure_workers,
 }
-PARTS_WITHOUT_RIVALS = ("interviews", "rounds", "scoring")
+PARTS_WITHOUT_RIVALS = ("encryption", "interviews", "rounds", "scoring")
 
 
 def _small_and_large(

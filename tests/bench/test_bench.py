@@ -18,6 +18,7 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "a question page on a first visit",
         "the editor of a test with 200 items opens",
         "attempts of 60 items scored",
+        "encryption of every detail",
         "claim",
         "backlog",
         "memory",

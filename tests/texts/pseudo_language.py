@@ -9,6 +9,7 @@ from gettext import NullTranslations
 from html.parser import HTMLParser
 from typing import Any
 
+from provider.core.kinds.check.countries import country_names
 from provider.texts import language_name, list_languages
 from tests.texts.bare_text import UNREAD_META_NAMES, VISIBLE_ATTRIBUTES
 
@@ -91,7 +92,9 @@ def untranslated_in_page(page: str, *data: str) -> list[str]:
 
 
 def untranslated(text: str, *data: str) -> list[str]:
-    for value in ("UTC", *map(language_name, list_languages()), *data):
+    # Names of languages and countries come from Babel; a longer name may begin with a shorter one.
+    countries = sorted(country_names().values(), key=len, reverse=True)
+    for value in ("UTC", *map(language_name, list_languages()), *countries, *data):
         text = text.replace(value, "")
     text = re.sub(r"\d{1,2} [A-Z][a-z]+ \d{4}", "", text)  # a date has its format from Babel
     while "⟦" in text and text != (text := re.sub(r"⟦[^⟦⟧]*⟧", "", text)):

@@ -31,13 +31,15 @@ NUMBERS = range(200)  # every plural form of the languages applies to some of th
 COUNT_PARAMETERS = ("%(num)d", "%(num)s", "%(count)s")
 # Texts that are the same words in the language and in English.
 SAME_TEXTS = {
-    "de": {"Test", "test", "Interview", "Text", "Text:", "%(number)d kB", "%(number)s MB"},
-    "es": {"Error %(code)s", "%(number)d kB", "%(number)s MB"},
+    "de": {"Test", "test", "Interview", "Text", "Text:", "%(number)d kB", "%(number)s MB"}
+    | {"Browser", "Name", "Eircode", "Oblast", "Townland", "England", "Wales"},
+    "es": {"Error %(code)s", "%(number)d kB", "%(number)s MB", "No", "Eircode", "Townland"},
     "fr": {
         *("Test", "test", "Question", "Points", "Questions", "%(num)d minutes"),
         *("question %(number)s", "Question %(number)s", "Question %(number)d"),
         '<span class="visually-hidden">Question </span>%(number)s',
         *("Score", "Score %(value)s, %(range)s", "Percentile", "Sten"),
+        *("Profession", "E-mail", "District", "Province", "Eircode", "Oblast", "Townland"),
     },
 }
 # Latin words in a text of another script: names, and what a file or a header is called.

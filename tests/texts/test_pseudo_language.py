@@ -156,8 +156,12 @@ def test_pages_of_an_interview_are_translated(client: FlaskClient, services: Ser
 def test_pages_of_a_check_are_translated(client: FlaskClient, services: Services) -> None:
     public_id = place_order(services, "check")
     candidate = Candidate(client, services, public_id)
-    candidate.get("consent")
-    assert "⟦Please type your name" in candidate.post("consent", date_of_birth="1890-01-01")
+    candidate.get("consent/disclosure")
+    for path in ("disclosure", "details/names", "details/birth", "details/employers"):
+        candidate.post(f"consent/{path}", **{"date_of_birth.0.date": "1890-01-01"})
+    candidate.get("consent/details/birth?check=1")
+    candidate.get("consent/details/employers?check=1")
+    assert "⟦Please type your name" in candidate.post("consent/review")
     check_factories.give_consent(services, public_id, "Лакита")
     # The name of the disclosure is data of the author.
     consented = client.get(f"/c/o/{public_id}/")

@@ -292,6 +292,7 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "report.shared_pdf": tokens[SHARED],
         "report.confirm_view": limited_link.get_token(services.secret_box),
         "media_files.shared_media": tokens[SHARED],
+        "group": "names",
         "recording_id": recording,
         "take_id": take,
         "upload_id": upload.public_id,

@@ -265,9 +265,9 @@ def test_long_words_of_a_check_stay_within_the_screen(app_server: LiveServer, pa
     product, order = place_long_order(services, create_long_account(services), "check", content)
     sign_in(page, app_server)
     page.goto(factories.invitation_url(services, order))
-    paths = [f"/c/o/{order}/{path}" for path in ("", "consent", "decline")]
+    paths = [f"/c/o/{order}/{path}" for path in ("", "consent", "consent/disclosure", "decline")]
     assert find_wide_pages(page, app_server, paths) == []
-    check_factories.give_consent(services, order, LONG_WORD, full_name=LONGEST_WORD)
+    check_factories.give_consent(services, order, LONG_WORD, full_name={"family": LONG_WORD})
     with services.db.writing() as session:
         for screening in screenings:
             Check.find(session, order).record_finding(

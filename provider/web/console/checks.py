@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
 from hashlib import sha256
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
@@ -17,7 +16,7 @@ from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.kinds.check.screening_work import describe_task
-from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
+from provider.core.orders import COMPLETED, CONSENTED, PENDING, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
@@ -77,7 +76,7 @@ def show_candidate_details(order_id: str) -> Response:
     services = current_services()
     with services.db.writing() as session:
         check = Check.find(session, order_id)
-        if not check.candidate_details and not check.consents:
+        if not check.consents:
             raise Conflict("The candidate has not entered any details yet")
         check.record_event(
             session, "details shown", authentication.current_staff().email, services.now()
@@ -316,20 +315,18 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
 def candidate_detail_rows(
     check: Check, names: Collection[str] = tuple(DETAIL_FIELDS)
 ) -> list[tuple[str, str]]:
-    """Return (label, value) of decrypted candidate details, in the order of the form."""
+    """Return (label, value) of decrypted candidate details, in the order of the form.
+
+    What a candidate has typed before the consent is not shown.
+    """
+    if check.status == PENDING:
+        return []
     details = check.decrypt_details(current_services().secret_box)
     return [
-        (
-            str(field.label),
-            _format_date(details[name]) if field.input_type == "date" else details[name],
-        )
+        (str(field.label), details[name])
         for name, field in DETAIL_FIELDS.items()
         if name in details and name in names
     ]
-
-
-def _format_date(text: str) -> str:
-    return labels.format_date(datetime.combine(date.fromisoformat(text), time(), UTC))
 
 
 def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:

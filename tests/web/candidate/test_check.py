@@ -7,12 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from provider.app import create_app
 from provider.core.kinds.check import Check
@@ -20,23 +18,15 @@ from provider.core.orders import Order
 from provider.delivery.dispatcher import Dispatcher
 from provider.services import Services
 from tests import check_factories, factories
+from tests.check_way import give_consent, open_invitation, send, shown_digests, walk, way
 from tests.factories import ManualClock
 
 
-def open_invitation(services: Services, client: FlaskClient, public_id: str) -> str:
-    """Follow the invitation's link; return the text of the first page."""
-    path = urlsplit(factories.invitation_url(services, public_id)).path
-    response = client.get(path, follow_redirects=True)
-    assert response.status_code == 200
-    return unescape(response.text)
-
-
-def give_consent(client: FlaskClient, public_id: str, token: str = "", **form: Any) -> TestResponse:
-    path = f"/c/o/{public_id}/consent"
-    token = token or factories.csrf_token(client.get(path).text)
-    headers = {"User-Agent": "A phone/2.0", "X-Forwarded-For": form.pop("X-Forwarded-For", "")}
-    fields = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME} | form
-    return client.post(path, data={"csrf_token": token, **fields}, headers=headers)
+def reopen(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, public_id).reopen(
+            session, services.secret_box, "sam", "Mix-up", services.now()
+        )
 
 
 def load_check(services: Services, public_id: str) -> Check:
@@ -66,27 +56,47 @@ def test_landing_lists_screenings_and_requested_details(
     assert "sample" not in page
 
 
-def test_consent_form_shows_text_and_requested_fields_only(
+def test_way_begins_with_the_disclosure_and_nothing_else(
     client: FlaskClient, public_id: str
 ) -> None:
-    page = client.get(f"/c/o/{public_id}/consent").text
+    begin = client.get(way(public_id))
+    assert (begin.status_code, begin.location) == (303, way(public_id, "disclosure"))
+    page = client.get(begin.location).text
     assert "We may <strong>ask</strong> around." in page
     assert "Text jobs, version 3" in page
-    for name, autocomplete in (("full_name", "name"), ("date_of_birth", "bday"), ("name", "name")):
-        assert f'name="{name}"' in page
+    assert f'href="/c/o/{public_id}/decline"' in page
+    assert page.count("<h1") == 1
+    for word in ('<input type="text', "Full screening</p>", "Why we ask", "candidate-footer"):
+        assert word not in page
+
+
+def test_details_show_requested_fields_with_reasons(client: FlaskClient, public_id: str) -> None:
+    send(client, way(public_id, "disclosure"))
+    page = unescape(client.get(way(public_id, "details/names")).text)
+    for name, autocomplete in (("given", "given-name"), ("family", "family-name")):
+        assert f'name="full_name.0.{name}"' in page
         assert f'autocomplete="{autocomplete}"' in page
-    assert 'name="national_id"' not in page
-    assert 'name="address"' not in page
+    assert "former_names" not in page
+    assert "Why we ask" in page
+    assert page.count("The result of this check depends on it.") == 2
+    page = client.get(way(public_id, "details/birth")).text
+    assert 'autocomplete="bday"' in page
+    assert client.get(way(public_id, "details/addresses")).status_code == 404
 
 
-def test_consent_form_without_details_asks_for_name_only(
-    services: Services, client: FlaskClient
+@pytest.mark.parametrize("page", ["details/names", "review"])
+def test_page_before_the_disclosure_is_read_leads_to_it(
+    client: FlaskClient, public_id: str, page: str
 ) -> None:
+    assert client.get(way(public_id, page)).location == way(public_id, "disclosure")
+
+
+def test_way_without_details_ends_in_the_signature(services: Services, client: FlaskClient) -> None:
     placed = check_factories.place_check(services, factories.create_package(services))
     open_invitation(services, client, placed)
-    page = client.get(f"/c/o/{placed}/consent").text
-    assert "What we need to know" not in page
-    assert give_consent(client, placed).status_code == 303
+    response = send(client, way(placed, "disclosure"))
+    assert response.location == way(placed, "review")
+    assert send(client, response.location, name="Lakita").status_code == 303
     assert load_check(services, placed).candidate_details == []
 
 
@@ -140,57 +150,131 @@ def test_give_consent_behind_two_proxies_records_the_client(
 def test_give_consent_twice_records_one_consent(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    token = factories.csrf_token(client.get(f"/c/o/{public_id}/consent").text)
-    give_consent(client, public_id, token)
-    again = give_consent(client, public_id, token, name="Somebody else")
-    assert (again.status_code, again.location) == (303, f"/c/o/{public_id}/")
+    path = walk(client, public_id)
+    token = factories.csrf_token(client.get(path).text)
+    for name in (check_factories.SIGNED_NAME, "Somebody else"):
+        response = client.post(path, data={"csrf_token": token, "name": name})
+        assert (response.status_code, response.location) == (303, f"/c/o/{public_id}/")
     (consent,) = load_check(services, public_id).consents
     assert consent.disclosure_version == "jobs 3"
-    assert client.get(f"/c/o/{public_id}/consent").status_code == 303
+    for page in ("", "disclosure", "details/names", "review"):
+        assert client.get(way(public_id, page)).location == f"/c/o/{public_id}/"
 
 
-def test_give_consent_incomplete_form_lists_every_problem(
+def test_details_are_saved_incomplete_and_review_lists_what_is_missing(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    response = give_consent(
-        client, public_id, name="", full_name="", date_of_birth="tomorrow", employers="Typed <b>"
-    )
-    page = unescape(response.text)
+    details = {
+        "date_of_birth": {"date": "tomorrow"},
+        "employers": [{"name": "Typed <b>", "from": "2019-05", "until": "2018-01"}],
+    }
+    review = walk(client, public_id, details)
+    page = client.get(review).text
+    assert "Something is still missing" in page
+    for problem in ("Please fill in: Family name", "year-month-day", "The end is before"):
+        assert problem in unescape(page)
+    assert "Typed &lt;b&gt;" in page
+    response = send(client, review, name="")
     assert response.status_code == 400
-    assert "Some things are still missing" in page
-    for name, problem in (
-        ("full_name", "Please fill in: Full legal name"),
-        ("date_of_birth", "year-month-day"),
-        ("name", "Please type your name to agree"),
-    ):
-        assert f'href="#field-{name}"' in page
-        assert f'id="field-{name}-error"' in page
-        assert page.count(problem) == 2
-    assert page.count('aria-invalid="true"') == 3
-    assert "Typed <b></textarea>" in page
-    assert "Typed &lt;b&gt;" in response.text
+    assert "Please type your name to agree" in response.text
+    link = way(public_id, "details/employers?check=1")
+    assert f'href="{link}#detail-employers"' in page
+    page = client.get(link).text
+    assert 'value="Typed &lt;b&gt;"' in page
+    assert 'id="field-employers-0-until-error"' in page
     assert factories.order_status(services, public_id) == "pending"
-    assert load_check(services, public_id).candidate_details == []
 
 
-def test_give_consent_oversized_value_is_cut_when_shown_again(
+def test_details_of_another_browser_are_still_there(
+    app: Flask, services: Services, client: FlaskClient, public_id: str
+) -> None:
+    walk(client, public_id, {"full_name": {"family": "Marrero"}})
+    other = app.test_client()
+    open_invitation(services, other, public_id)
+    assert other.get(way(public_id)).location == way(public_id, "details/birth")
+    assert 'value="Marrero"' in other.get(way(public_id, "details/names")).text
+
+
+def test_rows_are_added_and_removed_without_scripts(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    walk(client, public_id)
+    path = way(public_id, "details/employers")
+    fields = check_factories.form_fields({"employers": check_factories.FORM_VALUES["employers"]})
+    added = send(client, path, **fields, do="add:employers")
+    assert added.location == f"{path}#detail-employers"
+    page = client.get(path).text
+    assert "Employer 3" in page
+    removed = send(client, path, **fields, do="remove:employers:0")
+    assert removed.status_code == 303
+    page = client.get(path).text
+    assert "Zyxwv" not in page
+    assert 'name="employers.0.name"' in page
+    assert "Xylofon" in page
+
+
+def test_unchanged_page_in_another_tab_overwrites_nothing(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    send(client, way(public_id, "disclosure"))
+    path = way(public_id, "details/names")
+    old_page = client.get(path).text
+    send(client, path, **{"full_name.0.family": "Marrero"})
+    data = shown_digests(old_page) | {"csrf_token": factories.csrf_token(old_page)}
+    assert client.post(path, data=data).status_code == 303
+    assert 'value="Marrero"' in client.get(path).text
+    response = client.post(path, data=data | {"full_name.0.family": "Quux"})
+    assert response.status_code == 409
+    assert "changed in another window" in response.text
+    assert 'value="Quux"' in response.text
+    data |= shown_digests(response.text) | {"full_name.0.family": "Quux"}
+    assert client.post(path, data=data).status_code == 303
+    assert 'value="Quux"' in client.get(path).text
+
+
+def test_save_by_the_script_returns_what_is_stored(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    send(client, way(public_id, "disclosure"))
+    path = way(public_id, "details/names")
+    page = client.get(path).text
+    data = shown_digests(page) | {"do": "save", "full_name.0.family": "Marrero"}
+    headers = {"Accept": "application/json", "X-CSRFToken": factories.csrf_token(page)}
+    reply = client.post(path, data=data, headers=headers)
+    assert reply.status_code == 200
+    assert shown_digests(client.get(path).text) == {
+        f"shown.{name}": digest for name, digest in reply.json["shown"].items()
+    }
+    conflict = client.post(path, data=data | {"full_name.0.family": "Quux"}, headers=headers)
+    assert (conflict.status_code, list(conflict.json)) == (409, ["error"])
+
+
+def test_oversized_value_is_cut_and_refused_at_the_review(
     client: FlaskClient, public_id: str
 ) -> None:
-    response = give_consent(client, public_id, employers="x" * 100_000)
-    assert response.status_code == 400
-    assert "at most 1000 characters" in response.text
-    assert "x" * 2001 not in response.text
+    details = check_factories.FORM_VALUES | {"full_name": {"family": "x" * 100_000}}
+    page = client.get(walk(client, public_id, details)).text
+    assert "at most 200 characters" in page
+    assert "x" * 2001 not in page
 
 
-def test_give_consent_expired_form_keeps_typed_values(
-    services: Services, client: FlaskClient, public_id: str
+@pytest.mark.parametrize("page", ["details/employers", "review"])
+def test_expired_form_keeps_typed_values(
+    services: Services, client: FlaskClient, public_id: str, page: str
 ) -> None:
-    data = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME}
-    response = client.post(f"/c/o/{public_id}/consent", data=data)
+    walk(client, public_id, {})
+    fields = check_factories.form_fields(check_factories.FORM_VALUES, name="Zyxwv Bakery")
+    response = client.post(way(public_id, page), data=fields)
     assert response.status_code == 400
     assert "Please press the button again" in response.text
     assert "Zyxwv Bakery" in response.text
     assert factories.order_status(services, public_id) == "pending"
+
+
+def test_expired_form_of_a_text_is_shown_again(client: FlaskClient, public_id: str) -> None:
+    response = client.post(way(public_id, "disclosure"))
+    assert response.status_code == 400
+    assert "Please press the button again" in response.text
 
 
 def test_consent_form_with_other_orders_cookie_returns_403(
@@ -209,11 +293,12 @@ def test_consent_form_with_other_orders_cookie_returns_403(
         for number in (1, 2)
     )
     open_invitation(services, client, own)
-    assert client.get(f"/c/o/{other}/consent").status_code == 403
-    token = factories.csrf_token(client.get(f"/c/o/{own}/consent").text)
-    data = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME, "csrf_token": token}
-    assert client.post(f"/c/o/{other}/consent", data=data).status_code == 403
-    assert client.post(f"/c/o/{other}/consent", data={}).status_code == 403
+    token = factories.csrf_token(client.get(way(own, "disclosure")).text)
+    assert client.get(way(other)).status_code == 403
+    for page in ("disclosure", "details/names", "review", "details/corrections/names"):
+        for data in ({"name": "A", "csrf_token": token}, {}):
+            assert client.post(way(other, page), data=data).status_code in (403, 404, 405)
+        assert client.get(way(other, page)).status_code in (403, 404)
     assert factories.order_status(services, other) == "pending"
 
 
@@ -227,31 +312,37 @@ def test_consent_form_of_a_test_returns_404(services: Services, client: FlaskCli
 def test_give_consent_after_deadline_expires_the_order(
     services: Services, client: FlaskClient, public_id: str, clock: ManualClock
 ) -> None:
-    page = client.get(f"/c/o/{public_id}/consent").text
+    path = walk(client, public_id)
+    data = {"name": "Lakita", "csrf_token": factories.csrf_token(client.get(path).text)}
     clock.advance(timedelta(days=8))
-    data = check_factories.FORM_VALUES | {
-        "name": check_factories.SIGNED_NAME,
-        "csrf_token": factories.csrf_token(page),
-    }
-    response = client.post(f"/c/o/{public_id}/consent", data=data)
+    response = client.post(path, data=data)
     assert response.status_code == 409
     assert "This invitation is over" in response.text
     assert factories.order_status(services, public_id) == "expired"
-    assert client.get(f"/c/o/{public_id}/consent").status_code == 303
+    assert client.get(way(public_id)).status_code == 303
+    saved = client.post(way(public_id, "details/names"), data=data | {"full_name.0.family": "X"})
+    assert saved.status_code == 409
+
+
+def test_details_typed_before_the_deadline_stay_after_reopening(
+    services: Services, client: FlaskClient, public_id: str, clock: ManualClock
+) -> None:
+    walk(client, public_id)
+    clock.advance(timedelta(days=8))
+    assert client.get(f"/c/o/{public_id}/").status_code == 200
+    reopen(services, public_id)
+    open_invitation(services, client, public_id)
+    assert client.get(way(public_id)).location == way(public_id, "review")
+    assert "Zyxwv Bakery" in client.get(way(public_id, "review")).text
 
 
 def test_consent_that_was_sent_in_time_counts(
     services: Services, client: FlaskClient, public_id: str, clock: ManualClock
 ) -> None:
-    page = client.get(f"/c/o/{public_id}/consent").text
+    path = walk(client, public_id)
+    data = {"name": "Lakita", "csrf_token": factories.csrf_token(client.get(path).text)}
     clock.advance(timedelta(days=7, seconds=5))
-    data = check_factories.FORM_VALUES | {
-        "name": check_factories.SIGNED_NAME,
-        "csrf_token": factories.csrf_token(page),
-    }
-    response = client.post(
-        f"/c/o/{public_id}/consent", data=data, environ_overrides={"provider.receive_seconds": 6}
-    )
+    response = client.post(path, data=data, environ_overrides={"provider.receive_seconds": 6})
     assert response.status_code == 303
     assert factories.order_status(services, public_id) == "consented"
 
@@ -260,22 +351,32 @@ def test_consent_that_was_sent_in_time_counts(
 def test_give_consent_after_end_is_refused(
     services: Services, client: FlaskClient, public_id: str, end: str
 ) -> None:
-    page = client.get(f"/c/o/{public_id}/consent").text
+    path = walk(client, public_id)
+    data = {"name": "Lakita", "csrf_token": factories.csrf_token(client.get(path).text)}
     with services.db.writing() as session:
         order = Order.find(session, public_id)
         order.change_status(session, end, actor="sam", now=services.now())
-    data = check_factories.FORM_VALUES | {
-        "name": check_factories.SIGNED_NAME,
-        "csrf_token": factories.csrf_token(page),
-    }
-    assert client.post(f"/c/o/{public_id}/consent", data=data).status_code == 409
+    assert client.post(path, data=data).status_code == 409
     assert factories.order_status(services, public_id) == end
+
+
+def test_decline_with_a_reason_is_reachable_from_every_page(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    walk(client, public_id)
+    for page in ("disclosure", "details/names", "details/employers", "review"):
+        assert f'href="/c/o/{public_id}/decline"' in client.get(way(public_id, page)).text
+    send(client, f"/c/o/{public_id}/decline", reason="I have found another job")
+    assert factories.order_status(services, public_id) == "declined"
+    with services.db.reading() as session:
+        (event,) = [e for e in Order.find(session, public_id).events if e.type == "declined"]
+        assert event.note == "I have found another job"
 
 
 def test_consent_form_links_to_decline_without_reason(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    page = client.get(f"/c/o/{public_id}/consent").text
+    page = client.get(way(public_id, "disclosure")).text
     assert f'href="/c/o/{public_id}/decline"' in page
     token = factories.csrf_token(client.get(f"/c/o/{public_id}/decline").text)
     client.post(f"/c/o/{public_id}/decline", data={"csrf_token": token, "reason": ""})
@@ -290,13 +391,12 @@ def test_consent_form_after_reopen_is_shown_empty(
     check_factories.record_findings(services, public_id)
     check_factories.complete_check(services, public_id)
     assert "The check is done" in client.get(f"/c/o/{public_id}/").text
-    with services.db.writing() as session:
-        Order.find(session, public_id).reopen(
-            session, services.secret_box, "sam", "Mix-up", services.now()
-        )
+    reopen(services, public_id)
     assert "Read and decide" in open_invitation(services, client, public_id)
-    page = client.get(f"/c/o/{public_id}/consent").text
-    assert "Do you agree?" in page
+    assert client.get(way(public_id)).location == way(public_id, "disclosure")
+    send(client, way(public_id, "disclosure"))
+    page = client.get(way(public_id, "details/employers")).text
+    assert "Where you have worked" in page
     assert "Zyxwv" not in page
 
 
@@ -307,7 +407,7 @@ def test_sample_text_is_marked_on_pages_and_email(services: Services, client: Fl
     placed = factories.place_order(services, account_id, product, "check")
     notice = "This is a sample, not for real use"
     assert notice in open_invitation(services, client, placed)
-    assert notice in client.get(f"/c/o/{placed}/consent").text
+    assert notice in client.get(way(placed, "disclosure")).text
     give_consent(client, placed)
     assert notice in client.get(f"/c/o/{placed}/").text
     assert all(notice in body for body in email_texts(newest_email(services)))

@@ -451,6 +451,12 @@ def show_candidate_details(services: Services, console: ConsoleClient) -> str:
     return f"order:{check_id}"
 
 
+def download_evidence(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    console.submit(check_path(check_id, "consent.pdf"), page=check_path(check_id))
+    return f"order:{check_id}"
+
+
 def save_outcomes(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     succeed(submit_form(console, check_id, "outcomes", **outcome_form()))
@@ -1032,6 +1038,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "interviews.captioning.delete": {Action.CAPTIONS_DELETED: delete_captions},
     "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
+    "checks.consent.download_evidence": {Action.CHECK_EVIDENCE_DOWNLOADED: download_evidence},
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},
     "checks.work.take": {Action.SCREENING_CLAIMED: partial(work_on_screening, "claim")},

@@ -88,11 +88,48 @@ def test_candidate_details_are_shown_on_request_and_recorded(
         assert secret not in page
     response = console.submit(check_path(order_id, "details"), page=check_path(order_id))
     assert response.status_code == 200
-    details = check_factories.STORED_DETAILS | {"date_of_birth": "28 February 1990"}
-    for value in (*details.values(), check_factories.SIGNED_NAME, "192.0.2.7", "A browser/1.0"):
+    for value in (
+        *check_factories.STORED_DETAILS.values(),
+        check_factories.SIGNED_NAME,
+        "192.0.2.7",
+        "A browser/1.0",
+    ):
         assert value in response.text
     assert order_events(services, order_id)[-1] == ("details shown", "operator@provider.test", "")
     assert "Details shown" in console.get_text(ORDERS_PATH + order_id)
+
+
+def test_details_that_are_typed_before_the_consent_are_not_shown(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    check_factories.record_findings(
+        services, order_id, dict.fromkeys(check_factories.OUTCOMES, "clear")
+    )
+    check_factories.complete_check(services, order_id)
+    with services.db.writing() as session:
+        check = Check.find(session, order_id)
+        check.reopen(session, services.secret_box, "sam", "", services.now())
+        check.save_details(services.secret_box, check_factories.FORM_VALUES)
+    console = ConsoleClient.signed_in(services, client)
+    response = console.submit(check_path(order_id, "details"), page=check_path(order_id))
+    assert response.status_code == 200
+    assert "Zyxwv" not in response.text
+
+
+def test_evidence_of_the_consent_is_a_pdf_for_those_who_decide(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    path = check_path(order_id, "consent.pdf")
+    response = console.submit(path, page=check_path(order_id))
+    assert (response.status_code, response.data[:5]) == (200, b"%PDF-")
+
+
+def test_evidence_before_the_consent_is_refused(services: Services, client: FlaskClient) -> None:
+    check_id = check_factories.place_check(services)
+    console = ConsoleClient.signed_in(services, client)
+    response = console.submit(check_path(check_id, "consent.pdf"), page=ORDERS_PATH + check_id)
+    assert response.status_code == 409
 
 
 def test_candidate_details_before_consent_are_refused(

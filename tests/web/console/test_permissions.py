@@ -117,6 +117,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("second_looks.save", "POST"): Permission.RATE_INTERVIEWS,
     ("checks.detail", "GET"): Permission.VIEW_RESULTS,
     ("checks.show_candidate_details", "POST"): Permission.DECIDE_CHECKS,
+    ("checks.consent.download_evidence", "POST"): Permission.DECIDE_CHECKS,
     ("checks.save_outcomes", "POST"): Permission.DECIDE_CHECKS,
     ("checks.confirm_completion", "GET"): Permission.DECIDE_CHECKS,
     ("checks.complete", "POST"): Permission.DECIDE_CHECKS,

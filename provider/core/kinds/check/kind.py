@@ -7,21 +7,18 @@ from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
-from provider.core.kinds.check.legal_text_record import find_texts
 from provider.core.kinds.check.information_request import InformationRequest
-from provider.core.kinds.check.models import (
-    CandidateDetail,
-    Check,
-    Consent,
-    Finding,
-)
+from provider.core.kinds.check.legal_text_record import find_texts
+from provider.core.kinds.check.models import Check, Finding
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.package_warnings import find_warnings
+from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import (
@@ -30,9 +27,6 @@ from provider.core.kinds.check.screening_types import (
     SCREENING_TYPES,
     STAFF,
 )
-from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
-from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.screening_work import list_staff_work
 from provider.core.kinds.check.scripted import play_step
 from provider.core.staff.permissions import Permission
@@ -103,6 +97,7 @@ KIND = Kind(
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
         "event": {
             "consent": "Consent",
+            "details changed": "Details changed by the candidate",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
             "screening claimed": "Screening claimed",
@@ -166,6 +161,10 @@ KIND = Kind(
     ),
     other_columns=(
         CandidateDetail.name,
+        ConsentText.key,
+        ConsentText.version,
+        ConsentText.purpose,
+        ConsentText.digest,
         Consent.disclosure_digest,
         Consent.disclosure_version,
         Finding.screening,

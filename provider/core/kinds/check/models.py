@@ -1,15 +1,14 @@
 """Checks: consents, candidate details and findings."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_form
+from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import (
@@ -21,8 +20,10 @@ from provider.core.kinds.check.evidence import (
     overall_status,
 )
 from provider.core.kinds.check.found_record import FoundRecord, report_records
+from provider.core.kinds.check.given_consent import GivenConsent
 from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
-from provider.core.kinds.check.package import Package, text_digest
+from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.saved_details import SavedDetails
 from provider.core.kinds.check.screening_task import DONE, WITHDRAWN, ScreeningTask, check_progress
 from provider.core.orders import (
     CONSENTED,
@@ -39,49 +40,6 @@ from provider.storage.secrets import SecretBox
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
-
-
-@dataclass(frozen=True)
-class ConsentView:
-    """A decrypted consent: the typed name, the time and the text of the disclosure."""
-
-    name: str
-    given_at: datetime
-    text: str
-    version: str
-    sample: bool
-
-
-class Consent(Base):
-    """The proof of a consent: the typed name, the time, the browser and the text.
-
-    `disclosure_digest` is the SHA-256 of the text that was shown; `find_texts` finds the text.
-    """
-
-    __tablename__ = "consents"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
-    disclosure_digest: Mapped[str] = mapped_column(String(64))
-    disclosure_version: Mapped[str] = mapped_column(String(110))
-    name: Mapped[bytes] = mapped_column(LargeBinary)
-    ip_address: Mapped[str] = mapped_column(String(60))
-    user_agent: Mapped[str] = mapped_column(String(300))
-    given_at: Mapped[datetime]
-    check: Mapped["Check"] = relationship(back_populates="consents")
-
-
-class CandidateDetail(Base):
-    """One field that the candidate filled in, encrypted separately."""
-
-    __tablename__ = "candidate_details"
-    __table_args__ = (UniqueConstraint("order_id", "name"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    name: Mapped[str] = mapped_column(String(40))
-    value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
-    check: Mapped["Check"] = relationship(back_populates="candidate_details")
 
 
 class Finding(Base):
@@ -105,7 +63,7 @@ class Finding(Base):
     check: Mapped["Check"] = relationship(back_populates="findings")
 
 
-class Check(Order):
+class Check(GivenConsent, SavedDetails, Order):
     """A background check ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "check"}  # noqa: RUF012
@@ -118,9 +76,12 @@ class Check(Order):
         "asked": progress_state("candidate", "submitted", "outside"),
         "outside": progress_state("vendor", "submitted", "asked"),
     }
-    consents: Mapped[list[Consent]] = relationship(back_populates="check", order_by=Consent.id)
-    candidate_details: Mapped[list[CandidateDetail]] = relationship(
-        back_populates="check", order_by=CandidateDetail.id
+    consents: Mapped[list[Consent]] = relationship(order_by=Consent.id)
+    candidate_details: Mapped[list[CandidateDetail]] = relationship(order_by=CandidateDetail.id)
+    confirmed_texts: Mapped[list[ConsentText]] = relationship(
+        order_by=ConsentText.id,
+        primaryjoin=(Order.id == ConsentText.order_id) & (ConsentText.consent_id.is_(None)),
+        viewonly=True,
     )
     findings: Mapped[list[Finding]] = relationship(back_populates="check", order_by=Finding.id)
     tasks: Mapped[list[ScreeningTask]] = relationship(order_by=ScreeningTask.id)
@@ -157,66 +118,6 @@ class Check(Order):
         if self.status == CONSENTED:
             self.change_progress(session, check_progress(self.tasks))
 
-    def give_consent(
-        self,
-        session: Session,
-        secret_box: SecretBox,
-        name: str,
-        details: Mapping[str, str],
-        *,
-        ip_address: str,
-        user_agent: str,
-        now: datetime,
-        submitted_at: datetime | None = None,
-    ) -> None:
-        """Record the consent of the candidate and the details that the screenings need.
-
-        `submitted_at` is the time at which the candidate sent the form, if it is not `now`.
-        Raises IncompleteForm with one message per wrong field.
-        """
-        self.require_open(submitted_at or now)
-        values = parse_form(self.content.requested_details, name, details, now)
-        for field in self.content.requested_details:
-            encrypted = secret_box.encrypt(values[field], self.row_path(field))
-            self.candidate_details.append(CandidateDetail(name=field, value_encrypted=encrypted))
-        self.consents.append(
-            self._build_consent(secret_box, values["name"], ip_address, user_agent, now)
-        )
-        self.tasks = [
-            ScreeningTask(
-                account_id=self.account_id,
-                key=screening.key,
-                screening_type=screening.type,
-                performer=screening.performer,
-                due_on=self.account.working_days.due_date(now, screening.working_days),
-                created_at=now,
-            )
-            for screening in self.content.screenings
-        ]
-        self.change_status(session, CONSENTED, progress="submitted", actor="candidate", now=now)
-        self.enqueue_email(session, "consent", now)
-
-    def decrypt_details(self, secret_box: SecretBox) -> dict[str, str]:
-        """Return the details that the candidate filled in, by the name of their field."""
-        return {
-            detail.name: secret_box.decrypt(detail.value_encrypted, self.row_path(detail.name))
-            for detail in self.candidate_details
-        }
-
-    def latest_consent_view(self, secret_box: SecretBox) -> ConsentView | None:
-        """Return the newest consent; None before the candidate has given one."""
-        return self.consent_view(secret_box, self.consents[-1]) if self.consents else None
-
-    def consent_view(self, secret_box: SecretBox, consent: Consent) -> ConsentView:
-        disclosure = self.content.disclosure
-        return ConsentView(
-            name=secret_box.decrypt(consent.name, self._signature_row_path(consent.given_at)),
-            given_at=consent.given_at,
-            text=disclosure.text,
-            version=consent.disclosure_version,
-            sample=disclosure.sample,
-        )
-
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         """Return the candidate's last agreement, None before one, and the fields of the form.
 
@@ -228,19 +129,19 @@ class Check(Order):
             "has_open_question": any(question.is_open for question in self.questions),
         }
 
-    def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
-        self.consents.append(self._build_consent(secret_box, "Alex Sample", "", "", now))
-
     def reopen(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
     ) -> None:
         """Reopen the check. The candidate is asked for consent again.
 
-        Candidate details, findings, records and questions are deleted. Consents stay, because they
-        are the proof that the earlier screenings were allowed.
+        Findings, records and questions are deleted, and the details that a consent has used.
+        Consents stay, because they are the proof that the earlier screenings were allowed. Details
+        that were typed before any consent stay, too: the candidate goes on with them.
         """
+        names = ["findings", "tasks", "records", "questions"]
+        if self.tasks:
+            names.append("candidate_details")
         super().reopen(session, secret_box, actor, reason, now)
-        names = ["candidate_details", "findings", "tasks", "records", "questions"]
         for row in (row for name in names for row in getattr(self, name)):
             session.delete(row)
         session.flush()
@@ -417,26 +318,6 @@ class Check(Order):
             self.result_figures, sentence=describe_findings(findings), findings=findings
         )
 
-    def _build_consent(
-        self, secret_box: SecretBox, name: str, ip_address: str, user_agent: str, now: datetime
-    ) -> Consent:
-        disclosure = self.content.disclosure
-        return Consent(
-            disclosure_digest=text_digest(disclosure.text),
-            disclosure_version=f"{disclosure.key} {disclosure.version}",
-            name=secret_box.encrypt(name, self._signature_row_path(now)),
-            ip_address=ip_address[:60],
-            user_agent=clean_text(user_agent)[:300],
-            given_at=now,
-        )
-
     def require_consented(self) -> None:
         if self.status != CONSENTED:
             raise Conflict("Screenings are worked on once the candidate has agreed")
-
-    def row_path(self, field: str) -> str:
-        return f"orders/{self.public_id}/{field}"
-
-    def _signature_row_path(self, given_at: datetime) -> str:
-        # The time is part of the path: a consent whose time was changed can no longer be decrypted.
-        return self.row_path(f"consent/{given_at.isoformat()}")

@@ -3,13 +3,12 @@
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.base import ScriptedStep
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
+from provider.core.kinds.check.detail_samples import NAME, SAMPLE_DETAILS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.models import Check
 from provider.core.orders.states import CONSENTED
 
 ACTOR = "system"
-BIRTHDAY, OTHER_DETAIL, SIGNATURE = "1990-02-28", "Scripted candidate", "Scripted Candidate"
 REPORT_TEXT = "Scripted outcome of a sandbox: nothing was looked into."
 
 
@@ -32,15 +31,11 @@ def play_step(session: Session, check: Check, step: ScriptedStep) -> None:
 
 
 def _consent(session: Session, check: Check, step: ScriptedStep) -> None:
-    details = {
-        name: BIRTHDAY if DETAIL_FIELDS[name].input_type == "date" else OTHER_DETAIL
-        for name in check.content.requested_details
-    }
     check.give_consent(
         session,
         step.secret_box,
-        SIGNATURE,
-        details,
+        NAME,
+        SAMPLE_DETAILS,
         ip_address="",
         user_agent="",
         now=step.now,

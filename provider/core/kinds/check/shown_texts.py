@@ -1,0 +1,57 @@
+"""The legal texts of a check that the candidate goes through, in the order of the steps."""
+
+from dataclasses import dataclass
+
+from provider.core.kinds.check.content import (
+    AUTHORIZATION,
+    DISCLOSURE,
+    PURPOSES,
+    PackageContent,
+)
+from provider.core.kinds.check.package import text_digest
+
+
+@dataclass(frozen=True)
+class ShownText:
+    """A text as the candidate reads it."""
+
+    key: str
+    version: str
+    purpose: str
+    title: str
+    text: str
+    sample: bool
+
+    @property
+    def digest(self) -> str:
+        return text_digest(self.text)
+
+
+def list_shown_texts(content: PackageContent, country: str) -> list[ShownText]:
+    """Return the texts for a candidate of a country: the disclosure first, then by purpose."""
+    disclosure = content.disclosure
+    first = ShownText(
+        disclosure.key,
+        disclosure.version,
+        DISCLOSURE,
+        "",
+        disclosure.text,
+        disclosure.sample,
+    )
+    others = [
+        ShownText(text.key, text.version, text.purpose, text.title, text.text, text.sample)
+        for text in content.legal_texts_for(country)
+        if (text.purpose, text.key) != (DISCLOSURE, disclosure.key)
+    ]
+    return [first, *sorted(others, key=lambda text: PURPOSES.index(text.purpose))]
+
+
+def list_step_texts(content: PackageContent, country: str) -> list[ShownText]:
+    """Return the texts with a page of their own: an authorization stands beside the signature."""
+    texts = list_shown_texts(content, country)
+    return [text for text in texts if text.purpose != AUTHORIZATION]
+
+
+def list_authorizations(content: PackageContent, country: str) -> list[ShownText]:
+    texts = list_shown_texts(content, country)
+    return [text for text in texts if text.purpose == AUTHORIZATION]

@@ -1,0 +1,152 @@
+"""The steps to the consent by country, corrections after it, and the proof as a PDF."""
+
+from html import unescape
+
+import pytest
+from flask.testing import FlaskClient
+
+from provider.core.kinds.check import Check
+from provider.services import Services
+from tests import check_factories, factories
+from tests.check_way import give_consent, open_invitation, send, walk, way
+from tests.core.kinds.check.test_consent_evidence import LEGAL_TEXTS
+
+EMPLOYERS = {"employers": check_factories.FORM_VALUES["employers"]}
+
+
+@pytest.fixture
+def public_id(services: Services, client: FlaskClient) -> str:
+    """A check whose texts depend on the country, and whose candidate has a session."""
+    product = check_factories.create_package(services, legal_texts=LEGAL_TEXTS)
+    placed = check_factories.place_check(services, product)
+    open_invitation(services, client, placed)
+    return placed
+
+
+def load_events(services: Services, public_id: str) -> list[tuple[str, str]]:
+    with services.db.reading() as session:
+        return [(event.type, event.note) for event in Check.find(session, public_id).events]
+
+
+def test_candidate_of_the_us_reads_her_texts_and_asks_for_a_copy(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    assert client.get(way(public_id)).location == way(public_id, "country")
+    assert client.get(way(public_id, "disclosure")).location == way(public_id, "country")
+    # The country has states, so that the page asks again.
+    asked = send(client, way(public_id, "country"), country="US")
+    assert asked.status_code == 200
+    assert "California" in asked.text
+    refused = send(client, way(public_id, "country"), country="US", subdivision="XX")
+    assert "Please choose: State or region" in refused.text
+    response = send(client, way(public_id, "country"), country="US", subdivision="CA")
+    assert response.location == way(public_id, "disclosure")
+    response = send(client, response.location)
+    assert response.location == way(public_id, "texts/rights/rights")
+    assert "Summary of rights" in client.get(response.location).text
+    assert client.get(way(public_id, "texts/privacy/policy")).status_code == 404
+    review = walk(client, public_id)
+    page = client.get(review).text
+    assert "I allow it." in page
+    assert send(client, review, name="Lakita", wants_copy="1").status_code == 303
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        assert check.case
+        assert (check.case.country, check.case.subdivision) == ("US", "CA")
+        assert check.case.wants_copy
+        (consent,) = check.consents
+        assert [row.key for row in consent.texts] == ["jobs", "rights", "permission"]
+
+
+def test_candidate_who_changes_the_country_reads_the_other_texts(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    send(client, way(public_id, "country"), country="US", subdivision="CA")
+    walk(client, public_id)
+    send(client, way(public_id, "country"), country="GB", subdivision="SCT")
+    assert client.get(way(public_id)).location == way(public_id, "texts/privacy/policy")
+    review = walk(client, public_id)
+    assert "Send me a copy" not in client.get(review).text
+    send(client, review, name="Lakita")
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        assert [row.key for row in check.consents[0].texts] == ["jobs", "policy"]
+        assert check.confirmed_texts == []
+
+
+def test_unknown_country_is_refused(client: FlaskClient, public_id: str) -> None:
+    response = send(client, way(public_id, "country"), country="XX")
+    assert response.status_code == 400
+    assert "Please choose: Country" in response.text
+
+
+def test_country_page_of_a_package_without_countries_is_not_found(
+    services: Services, client: FlaskClient
+) -> None:
+    placed = check_factories.place_check(services)
+    open_invitation(services, client, placed)
+    assert client.get(way(placed, "country")).status_code == 404
+
+
+@pytest.fixture
+def consented(services: Services, client: FlaskClient) -> str:
+    placed = check_factories.place_check(services)
+    open_invitation(services, client, placed)
+    give_consent(client, placed)
+    return placed
+
+
+def test_correction_is_saved_and_told_to_the_staff(
+    services: Services, client: FlaskClient, consented: str
+) -> None:
+    assert "Correct what you typed" in client.get(f"/c/o/{consented}/").text
+    overview = unescape(client.get(way(consented, "corrections")).text)
+    assert "Lakita Jane, Marrero-Quux" in overview
+    path = way(consented, "corrections/names")
+    response = send(client, path, **{"full_name.0.family": "Marrero"})
+    assert (response.status_code, response.location) == (303, way(consented, "corrections"))
+    assert load_events(services, consented)[-1] == ("details changed", "Full legal name")
+    with services.db.reading() as session:
+        details = Check.find(session, consented).decrypt_details(services.secret_box)
+    assert details["full_name"] == "Marrero"
+
+
+def test_incomplete_correction_changes_nothing(
+    services: Services, client: FlaskClient, consented: str
+) -> None:
+    path = way(consented, "corrections/employers")
+    fields = check_factories.form_fields(EMPLOYERS)
+    response = send(client, path, **fields | {"employers.0.from": "2020-01"})
+    assert response.status_code == 400
+    assert "The end is before the beginning" in response.text
+    added = send(client, path, **fields, do="add:employers")
+    assert added.status_code == 200
+    assert "Employer 3" in added.text
+    with services.db.reading() as session:
+        details = Check.find(session, consented).decrypt_details(services.secret_box)
+    assert details == check_factories.STORED_DETAILS
+    assert "details changed" not in dict(load_events(services, consented))
+
+
+def test_correction_after_the_work_has_begun_is_refused(
+    services: Services, client: FlaskClient, consented: str
+) -> None:
+    path = way(consented, "corrections/names")
+    page = client.get(path).text
+    with services.db.writing() as session:
+        Check.find(session, consented).tasks[0].started_at = services.now()
+    data = {"csrf_token": factories.csrf_token(page), "full_name.0.family": "Marrero"}
+    assert client.post(path, data=data).status_code == 409
+    for page_path in (path, way(consented, "corrections")):
+        assert client.get(page_path).location == f"/c/o/{consented}/"
+    assert "Correct what you typed" not in client.get(f"/c/o/{consented}/").text
+
+
+def test_evidence_is_for_this_candidate_only_and_not_cached(
+    services: Services, client: FlaskClient, consented: str
+) -> None:
+    response = client.get(way(consented, "evidence.pdf"))
+    assert (response.status_code, response.data[:5]) == (200, b"%PDF-")
+    assert "no-store" in response.headers["Cache-Control"]
+    client.delete_cookie(f"c-{consented}")
+    assert client.get(way(consented, "evidence.pdf")).status_code == 403
