@@ -13,23 +13,26 @@ from flask_wtf.csrf import CSRFError
 
 from provider.core.kinds.check import Check, IncompleteForm
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, MAX_AGE_YEARS
+from provider.core.kinds.check.documents import open_slots
 from provider.core.orders import CONSENTED, PENDING
 from provider.errors import ProviderError
 from provider.services import current_services
 from provider.texts import Text
+from provider.web.candidate import check_documents
 from provider.web.candidate.responses import branding_context, redirect_to_landing
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 from provider.web.client_address import client_address
 
 CheckRequest = CandidateRequest[Check]
 
-routes = Blueprint("check", __name__, url_prefix="/o/<public_id>/consent")
+routes = Blueprint("check", __name__, url_prefix="/o/<public_id>")
+routes.register_blueprint(check_documents.routes)
 
 # Characters of a submitted value that the page shows again.
 MAX_VALUE_LENGTH = 2000
 
 
-@routes.get("")
+@routes.get("/consent")
 def consent_form(public_id: str) -> ResponseReturnValue:
     with order_for_read(public_id, Check) as candidate_request:
         if candidate_request.order.status != PENDING:
@@ -37,7 +40,7 @@ def consent_form(public_id: str) -> ResponseReturnValue:
         return _render_form(candidate_request)
 
 
-@routes.post("")
+@routes.post("/consent")
 def give_consent(public_id: str) -> ResponseReturnValue:
     """Record the consent, or list every problem of the form; a second consent changes nothing."""
     try:
@@ -99,4 +102,9 @@ def _render_form(
 
 def _template_context(candidate_request: CheckRequest) -> dict[str, Any]:
     order = candidate_request.order
-    return {**branding_context(order.account), "order": order, "content": order.content}
+    return {
+        **branding_context(order.account),
+        "order": order,
+        "content": order.content,
+        "asks_documents": bool(open_slots(order)),
+    }

@@ -40,7 +40,13 @@ from provider.core.staff.passwords import hash_password
 from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
-from tests import check_factories, factories, interview_factories, marking_factories
+from tests import (
+    check_document_factories,
+    check_factories,
+    factories,
+    interview_factories,
+    marking_factories,
+)
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
@@ -393,6 +399,15 @@ def request_captions(services: Services, console: ConsoleClient) -> str:
 def show_candidate_details(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     succeed(console.submit(check_path(check_id, "details")))
+    return f"order:{check_id}"
+
+
+def act_on_document(services: Services, console: ConsoleClient, act: str) -> str:
+    check_id = check_document_factories.place_check(services)
+    document_id = check_document_factories.send_document(services, check_id)
+    check_factories.give_consent(services, check_id)
+    path = check_path(check_id, f"documents/{document_id}")
+    succeed(console.submit(f"{path}/{act}", page=path))
     return f"order:{check_id}"
 
 
@@ -977,6 +992,12 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "interviews.captioning.delete": {Action.CAPTIONS_DELETED: delete_captions},
     "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
+    "checks.documents.open_document": {
+        Action.CHECK_DOCUMENT_OPENED: partial(act_on_document, act="open")
+    },
+    "checks.documents.ask_for_another": {
+        Action.CHECK_DOCUMENT_REFUSED: partial(act_on_document, act="ask-again")
+    },
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},

@@ -6,7 +6,14 @@ from typing import Any
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.check_document import (
+    DISCARD_LOST_DOCUMENTS,
+    DOCUMENT_STATES,
+    MEDIA,
+    CheckDocument,
+)
 from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.models import (
@@ -70,7 +77,15 @@ KIND = Kind(
             "consent": "Consent",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
+            "document sent": "Document sent",
+            "document removed": "Document removed",
+            "document opened": "Document opened",
+            "document refused": "Document not readable",
+            "documents complete": "Documents complete",
+            "document": "New document asked for",
         },
+        "document slot": {name: slot.label for name, slot in DOCUMENT_SLOTS.items()},
+        "document": DOCUMENT_STATES,
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
         "screening task": TASK_LABELS,
@@ -80,6 +95,7 @@ KIND = Kind(
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+        "document": gettext_noop("%(company)s: please send a document again"),
     },
     personal_columns=(
         CandidateDetail.value_encrypted,
@@ -98,6 +114,10 @@ KIND = Kind(
         Dispute.answer,
         CheckCase.country,
         CheckCase.subdivision,
+        CheckDocument.label,
+        CheckDocument.pages,
+        CheckDocument.upload_size,
+        CheckDocument.upload_sha256,
     ),
     other_columns=(
         CandidateDetail.name,
@@ -122,6 +142,13 @@ KIND = Kind(
         ScreeningTask.assignee,
         ScreeningTask.due_on,
         ScreeningTask.definition,
+        CheckDocument.public_id,
+        CheckDocument.slot,
+        CheckDocument.number,
+        CheckDocument.page_count,
+        CheckDocument.state,
     ),
+    scheduled_works=(DISCARD_LOST_DOCUMENTS,),
+    media=MEDIA,
     work_permission=Permission.DECIDE_CHECKS,
 )
