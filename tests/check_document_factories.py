@@ -12,6 +12,7 @@ from provider.core.kinds.check.check_document import CheckDocument
 from provider.core.kinds.check.documents import add_document, stored_documents, stored_upload
 from provider.services import Services
 from tests import check_factories
+from tests import factories as base_factories
 
 SCREENINGS = [
     {"key": "identity", "name": "Identity", "type": "identity", "asks": ["full_name"]},
@@ -76,10 +77,11 @@ def save(document: pikepdf.Pdf, **options: Any) -> bytes:
     return target.getvalue()
 
 
-def place_check(services: Services, **content: Any) -> str:
+def place_check(services: Services, account: str = "Groove Tech") -> str:
     """Return the public id of a check that needs an identity document and one of DBS group 1."""
-    product = check_factories.create_package(services, **{"screenings": SCREENINGS} | content)
-    return check_factories.place_check(services, product)
+    product = check_factories.create_package(services, screenings=SCREENINGS)
+    account_id, _ = base_factories.create_account(services, account, timezone="Europe/Athens")
+    return base_factories.place_order(services, account_id, product, "check")
 
 
 def send_document(

@@ -256,6 +256,7 @@ def _hostile_pdf_texts() -> Iterator[HostileFile]:
     yield "pdf_form_loop", _pdf_text(resources, b"/F Do " * 50, objects=form)
     yield "pdf_header_alone", b"%PDF-1.7\n"
     yield "pdf_version", b"%PDF-99.99\n" + factories.pdf()[9:]
+    yield "pdf_10000_pages", _many_pages(10_000)
     base = factories.pdf()
     at = base.rindex(b"startxref")
     for number, value in enumerate((b"0", b"-1", b"99999999999999999999", b"17")):
@@ -267,7 +268,6 @@ def _hostile_pdf_texts() -> Iterator[HostileFile]:
 
 def _hostile_pdf_objects() -> Iterator[HostileFile]:
     yield "pdf_21_pages", factories.pdf(21)
-    yield "pdf_10000_pages", _many_pages(10_000)
     for name, encryption in {
         "user_password": pikepdf.Encryption(owner="owner", user="user", R=6),
         "old_password": pikepdf.Encryption(
@@ -333,16 +333,17 @@ def _hostile_pdf_objects() -> Iterator[HostileFile]:
 
 
 def _many_pages(count: int) -> bytes:
+    """Return a PDF of empty pages with a table of its objects."""
     kids = " ".join(f"{number} 0 R" for number in range(3, count + 3))
-    pages = "".join(
-        f"{number} 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\n"
-        for number in range(3, count + 3)
-    )
-    return (
-        f"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
-        f"2 0 obj<</Type/Pages/Kids[{kids}]/Count {count}>>endobj\n{pages}"
-        f"trailer<</Root 1 0 R/Size {count + 3}>>\n%%EOF"
-    ).encode()
+    objects = [f"<</Type/Pages/Kids[{kids}]/Count {count}>>"]
+    objects += ["<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"] * count
+    content, table = "%PDF-1.7\n", "0000000000 65535 f \n"
+    for number, text in enumerate(["<</Type/Catalog/Pages 2 0 R>>", *objects], 1):
+        table += f"{len(content):010} 00000 n \n"
+        content += f"{number} 0 obj{text}endobj\n"
+    size = count + 3
+    trailer = f"trailer<</Root 1 0 R/Size {size}>>\nstartxref\n{len(content)}\n%%EOF"
+    return f"{content}xref\n0 {size}\n{table}{trailer}".encode()
 
 
 def _picture_pdf(width: int, height: int, data: bytes, decoder: pikepdf.Object) -> bytes:

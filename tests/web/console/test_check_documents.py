@@ -111,7 +111,7 @@ def test_viewer_sees_neither_list_nor_pages(
 def test_document_of_another_check_is_not_found(
     services: Services, console: ConsoleClient, order_id: str
 ) -> None:
-    other = documents.place_check(services)
+    other = documents.place_check(services, "Rival Corp")
     document_id = documents.send_document(services, other)
     assert console.client.get(check_path(order_id, f"documents/{document_id}")).status_code == 404
 

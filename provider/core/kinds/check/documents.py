@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from provider.core.kinds.check import clamd
 from provider.core.kinds.check.check_document import (
     DELETED,
     FOLDER,
@@ -27,7 +28,7 @@ from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO, ScreeningTask
 from provider.core.orders.states import CONSENTED, PENDING
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
-from provider.storage import clamd, secrets
+from provider.storage import secrets
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from provider.texts import Text

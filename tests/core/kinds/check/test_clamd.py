@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from provider.core.kinds.check.clamd import scan
 from provider.errors import Invalid, Unavailable
-from provider.storage.clamd import scan
 from tests.fake_clamd import EICAR, running_clamd
 
 
