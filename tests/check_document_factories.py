@@ -42,11 +42,11 @@ def encode(drawn: Image.Image, file_format: str, **options: Any) -> bytes:
     return target.getvalue()
 
 
-def jpeg(orientation: int = 1, **size: int) -> bytes:
+def jpeg(orientation: int = 1, width: int = 120, height: int = 80) -> bytes:
     """Return a JPEG whose metadata has the canary."""
     exif = Image.Exif()
     exif[0x0112], exif[0x013B], exif[0x010E] = orientation, CANARY.decode(), CANARY.decode()
-    return encode(picture(**size), "JPEG", exif=exif, comment=CANARY)
+    return encode(picture(width, height), "JPEG", exif=exif, comment=CANARY)
 
 
 def png(**options: Any) -> bytes:

@@ -346,7 +346,7 @@ def _many_pages(count: int) -> bytes:
     return f"{content}xref\n0 {size}\n{table}{trailer}".encode()
 
 
-def _picture_pdf(width: int, height: int, data: bytes, decoder: pikepdf.Object) -> bytes:
+def _picture_pdf(width: int, height: int, data: bytes, decoder: Name | Array) -> bytes:
     """Return a PDF whose page shows a picture with these bytes."""
     document = pikepdf.open(io.BytesIO(factories.pdf(content=b"100 0 0 100 0 0 cm /P Do")))
     stream = document.make_stream(b"")

@@ -7,7 +7,16 @@ asks for JSON. The upload is read in memory, and only pictures of its pages are 
 from contextlib import suppress
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    jsonify,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -136,11 +145,8 @@ def next_step_url(check: Check) -> str:
 
 @routes.errorhandler(RequestEntityTooLarge)
 def _handle_large_body(_: RequestEntityTooLarge) -> ResponseReturnValue:
-    return _render_problem(
-        **_slot_of_request(),
-        error=Invalid(
-            "This file is too large. It may have %(maximum)d MB", maximum=MAX_UPLOAD_MEGABYTES
-        ),
+    return _answer_form(
+        Invalid("This file is too large. It may have %(maximum)d MB", maximum=MAX_UPLOAD_MEGABYTES)
     )
 
 
@@ -149,13 +155,16 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """Answer a form whose cookie is gone; the script sends it again with the new token."""
     if wants_json():
         return jsonify(csrf_token=generate_csrf()), 400
-    error = Invalid("This is not saved yet. Please send it again")
-    return _render_problem(**_slot_of_request(), error=error)
+    return _answer_form(Invalid("This is not saved yet. Please send it again"))
 
 
-def _slot_of_request() -> dict[str, str]:
+def _answer_form(error: Invalid) -> ResponseReturnValue:
+    """Answer a form that no view has seen. An error handler must not raise: that is a 500."""
     values = request.view_args or {}
-    return {"public_id": values["public_id"], "slot": values.get("slot", "")}
+    try:
+        return _render_problem(values["public_id"], values.get("slot", ""), error)
+    except ProviderError as other:
+        return current_app.handle_user_exception(other)
 
 
 def _store(public_id: str, slot: str, label: str, replaced_id: str) -> list[str]:
@@ -193,7 +202,7 @@ def _read_file() -> bytes:
     sent = request.files.get(FILE_FIELD)
     if sent is None or not sent.filename:
         raise Invalid("Please choose a file first")
-    content = sent.read(MAX_UPLOAD_BYTES + 1)
+    content: bytes = sent.read(MAX_UPLOAD_BYTES + 1)
     sent.close()  # a large one is a temporary file
     return content
 

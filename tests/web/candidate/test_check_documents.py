@@ -219,6 +219,10 @@ def test_form_without_file_and_expired_form_say_so(
     expired = client.post(path, data={"csrf_token": "old"})
     assert expired.status_code == 400
     assert "Please send it again" in expired.text
+    by_script = client.post(path, data={"csrf_token": "old"}, headers=JSON)
+    assert set(by_script.json or {}) == {"csrf_token"}
+    other = documents.place_check(services, "Rival Corp")
+    assert client.post(page_path(other, "/identity")).status_code == 403
 
 
 def test_many_uploads_are_refused_for_a_while(

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pikepdf import Dictionary, Pdf
+    from pikepdf import Object, Pdf
     from PIL.Image import Image
 
 MEMORY_LIMIT_BYTES = 768 * 1024 * 1024  # of addresses; the largest allowed picture takes 500 MB
@@ -146,7 +146,7 @@ def _flatten_annotations(pdf: "Pdf") -> None:
         pdf.flatten_annotations("screen")
 
 
-def _keep_only(dictionary: "Dictionary", allowed_keys: set[str]) -> None:
+def _keep_only(dictionary: "Object", allowed_keys: set[str]) -> None:
     for key in set(dictionary.keys()) - allowed_keys:
         del dictionary[key]
 

@@ -92,7 +92,7 @@ def test_draw_pages_shows_what_is_typed_into_a_form() -> None:
     (page,) = draw(factories.save(document))
     with Image.open(io.BytesIO(page.picture)) as opened:
         corner = opened.convert("L").crop((opened.width // 2, opened.height // 2, *opened.size))
-        assert corner.getextrema()[0] < 100
+        assert min(corner.tobytes()) < 100
 
 
 @pytest.mark.parametrize(
