@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,6 @@ from typing import Any
 
 from provider.errors import Invalid, Unavailable
 from provider.storage.file_types import detect_type
-from provider.texts import gettext_noop
 
 READER_PATH = Path(__file__).with_name("document_reader.py")
 TIMEOUT_SECONDS = 30  # of one run
@@ -30,13 +30,16 @@ MAX_OUTPUT_BYTES = 41 * 1024 * 1024  # of the process, with its verdict
 MAX_PAGES = 20
 # Not image/heic: phones then convert their pictures to JPEG.
 ACCEPTED_TYPES = ("image/jpeg", "image/png", "image/webp", "application/pdf")
-BROKEN_TEXTS = {
-    "damaged": gettext_noop("This file cannot be read. Please send another one"),
-    "password": gettext_noop("This PDF has a password. Please send it without one"),
-    "pages": gettext_noop("This PDF has too many pages. Please send at most %(maximum)d"),
-    "pixels": gettext_noop("This picture is too large. Please send a smaller one"),
-    "moves": gettext_noop("This picture moves. Please send one that stands still"),
-    "heavy": gettext_noop("This file is too large. Please send a smaller one"),
+# By the reason of the reader.
+BROKEN_ERRORS: Mapping[str, Callable[[], Invalid]] = {
+    "damaged": lambda: Invalid("This file cannot be read. Please send another one"),
+    "password": lambda: Invalid("This PDF has a password. Please send it without one"),
+    "pages": lambda: Invalid(
+        "This PDF has too many pages. Please send at most %(maximum)d", maximum=MAX_PAGES
+    ),
+    "pixels": lambda: Invalid("This picture is too large. Please send a smaller one"),
+    "moves": lambda: Invalid("This picture moves. Please send one that stands still"),
+    "heavy": lambda: Invalid("This file is too large. Please send a smaller one"),
 }
 
 _processes = BoundedSemaphore(MAX_PROCESSES)
@@ -118,12 +121,12 @@ def _parse_verdict(output: bytes) -> tuple[dict[str, Any], bytes]:
         raise _unavailable("its reader does not start")
     if not separator:
         get_logger().warning("document_reader_stopped")
-        raise Invalid(BROKEN_TEXTS["damaged"])
+        raise BROKEN_ERRORS["damaged"]()
     verdict = json.loads(verdict_line)
     if "unavailable" in verdict:
         raise _unavailable(verdict["unavailable"])
     if "broken" in verdict:
-        raise Invalid(BROKEN_TEXTS[verdict["broken"]], maximum=MAX_PAGES)
+        raise BROKEN_ERRORS[verdict["broken"]]()
     return verdict, pictures
 
 
@@ -134,7 +137,7 @@ def _split_pages(verdict: dict[str, Any], pictures: bytes) -> list[DrawnPage]:
         pages.append(DrawnPage(width, height, pictures[start:middle], pictures[middle:end]))
         start = end
     if not pages or start != len(pictures):  # the process was ended while it wrote
-        raise Invalid(BROKEN_TEXTS["damaged"])
+        raise BROKEN_ERRORS["damaged"]()
     return pages
 
 

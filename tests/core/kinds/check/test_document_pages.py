@@ -112,7 +112,7 @@ def test_draw_pages_refused_file_says_what_to_do(content: bytes, sentence: str) 
 
 
 def test_every_reason_has_a_sentence() -> None:
-    assert set(document_pages.BROKEN_TEXTS) == set(document_reader.REASONS)
+    assert set(document_pages.BROKEN_ERRORS) == set(document_reader.REASONS)
     assert document_pages.MAX_PAGES == document_reader.MAX_PAGES
     assert document_reader.MAX_OUTPUT_BYTES < document_pages.MAX_OUTPUT_BYTES
 
