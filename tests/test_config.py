@@ -121,6 +121,9 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("RECORDING_SIZE", "original", "shrinks_recordings", False),
     ("MIN_FREE_SPACE", "500MB", "min_free_bytes", 500_000_000),
     ("MIN_FREE_SPACE", "2 GB", "min_free_bytes", 2_000_000_000),
+    ("CLAMD", "clamav.example.com:3310", "clamd", "clamav.example.com:3310"),
+    ("CLAMD", "[::1]:3310", "clamd", "[::1]:3310"),
+    ("CLAMD", "/run/clamav/clamd.ctl", "clamd", "/run/clamav/clamd.ctl"),
     ("LIMITS_URL", "redis://cache.example.com", "limits_url", "redis://cache.example.com"),
     (
         "LIMITS_URL",
@@ -244,6 +247,9 @@ BAD = [
     ("OPENID_CLIENT_ID", "console"),  # without an issuer
     ("OPENID_CLIENT_SECRET", "s3cret"),
     ("OPENID_LABEL", "x" * 61),
+    ("CLAMD", "clamav.example.com"),
+    ("CLAMD", "tcp://clamav.example.com:3310"),
+    ("CLAMD", "::1:3310"),
     ("LIMITS_URL", "cache.example.com:6379"),
     ("LIMITS_URL", "memcached://cache.example.com"),
     ("LIMITS_URL", "redis://"),

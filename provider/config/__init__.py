@@ -235,6 +235,13 @@ class Settings:
         parsers.parse_recording_size,
         show=lambda shrinks: "480p" if shrinks else "original",
     )
+    clamd: str | None = _setting(
+        "PROVIDER_CLAMD",
+        "the daemon of ClamAV that scans the documents of candidates: host:port or the path of its "
+        "socket; default: none",
+        parsers.parse_clamd,
+        show=lambda address: address or "",
+    )
     limits_url: str | None = _setting(
         "PROVIDER_LIMITS_URL",
         "redis://host:port/number, rediss://, valkey:// or valkeys://, in which "

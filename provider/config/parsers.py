@@ -216,6 +216,14 @@ def parse_min_free_space(text: str | None) -> int | None:
     return int(match[1]) * SIZE_UNIT_BYTES[match[2]]
 
 
+def parse_clamd(address: str | None) -> str | None:
+    if address is None or address.startswith("/"):
+        return address
+    if not re.fullmatch(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", address, re.ASCII):
+        raise Invalid("PROVIDER_CLAMD should look like host:3310 or /run/clamav/clamd.ctl")
+    return address
+
+
 def parse_limits_url(url: str | None) -> str | None:
     if url is None:
         return None

@@ -68,6 +68,8 @@ class Action(StrEnum):
     MARKS_RECONCILED = "marking.reconciled"
     SECOND_LOOK_ANSWERED = "marking.second_look_answered"
     CHECK_DETAILS_SHOWN = "check.details_shown"
+    CHECK_DOCUMENT_OPENED = "check.document_opened"
+    CHECK_DOCUMENT_REFUSED = "check.document_refused"
     CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
     CHECK_EVIDENCE_DOWNLOADED = "check.evidence_downloaded"
     CHECK_COMPLETED = "check.completed"

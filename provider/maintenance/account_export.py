@@ -19,7 +19,7 @@ from provider.core.connections import open_rules
 from provider.core.orders import PDF, ErasedOrder, Order
 from provider.core.report import build_report
 from provider.errors import NotFound
-from provider.maintenance.person_export import export_order, list_file_keys, plain_value
+from provider.maintenance.person_export import export_order, list_files, plain_value
 from provider.storage.database import Database
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
@@ -95,21 +95,22 @@ def _write_order(
         order = Order.find(session, order_id)
         document = export_order(session, secret_box, order)
         document["audit"] = _read_audit(session, f"order:{order_id}")
-        keys = list(list_file_keys(session, media, order))
+        files = list(list_files(session, media, order))
         report = build_report(order, secret_box, {PDF}) if order.result else None
     _write_json(archive, f"{folder}/data.json", document)
     if report:
         archive.writestr(f"{folder}/report.pdf", render_pdf(report))
-    for key in keys:
-        _write_file(archive, media, key, f"{folder}/files/{key}")
-    return len(keys)
+    for file in files:
+        chunks = file.read(media, secret_box)
+        _write_file(archive, chunks, f"{folder}/files/{file.key}")
+    return len(files)
 
 
-def _write_file(archive: ZipFile, media: MediaStore, key: str, name: str) -> None:
+def _write_file(archive: ZipFile, chunks: Iterator[bytes], name: str) -> None:
     info = ZipInfo(name, ZIP_DATE)
     info.compress_type = ZIP_STORED  # videos and pictures are compressed already
     with archive.open(info, "w", force_zip64=True) as file:
-        for chunk in media.read_range(key, 0, media.size(key)):
+        for chunk in chunks:
             file.write(chunk)
 
 

@@ -60,9 +60,9 @@ def export_person(
     with atomic_folder(folder) as temporary_folder:
         documents = [export_order(session, secret_box, order) for order in orders]
         file_count = sum(
-            _copy_file(media, key, temporary_folder / FILES_FOLDER / key)
+            _copy_file(media, file, secret_box, temporary_folder / FILES_FOLDER / file.key)
             for order in orders
-            for key in list_file_keys(session, media, order)
+            for file in list_files(session, media, order)
         )
         data = {"account": account.name, "orders": documents}
         text = json.dumps(data, indent=2, ensure_ascii=False, default=plain_value)
@@ -117,17 +117,34 @@ def _read_emails(session: Session, secret_box: SecretBox, order: Order) -> list[
     return emails
 
 
-def list_file_keys(session: Session, media: MediaStore, order: Order) -> Iterator[str]:
+@dataclass(frozen=True)
+class ExportedFile:
+    """A file in media storage, which may be encrypted."""
+
+    key: str
+    is_encrypted: bool
+
+    def read(self, media: MediaStore, secret_box: SecretBox) -> Iterator[bytes]:
+        """Yield the content. Raises NotFound, and Unavailable."""
+        chunks = media.read_range(self.key, 0, media.size(self.key))
+        if not self.is_encrypted:
+            return chunks
+        return iter([secret_box.decrypt_bytes(b"".join(chunks), self.key)])
+
+
+def list_files(session: Session, media: MediaStore, order: Order) -> Iterator[ExportedFile]:
     kind_media = KINDS[order.kind].media
     if kind_media:
         for media_folder in kind_media.list_folders(session, order):
             for key, _ in media.list_files(folder=media_folder):
-                yield key
+                yield ExportedFile(key, kind_media.is_encrypted)
 
 
-def _copy_file(media: MediaStore, key: str, path: Path) -> int:
+def _copy_file(media: MediaStore, file: ExportedFile, secret_box: SecretBox, path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    media.fetch(key, path)
+    with path.open("wb") as target:
+        for chunk in file.read(media, secret_box):
+            target.write(chunk)
     return 1
 
 

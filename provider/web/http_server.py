@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -183,7 +184,14 @@ class _RequestParser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.body_rcv is not None:
-            self.body_rcv.buf = _LimitedBuffer(self.adj.inbuf_overflow, body_limits.MAX_BODY_BYTES)
+            max_bytes = body_limits.max_body_bytes(self.path)
+            buffer = _LimitedBuffer(self.adj.inbuf_overflow, max_bytes)
+            if max_bytes > body_limits.MAX_BODY_BYTES:
+                if len(_large_bodies) >= body_limits.MAX_LARGE_BODIES:
+                    buffer = _LimitedBuffer(self.adj.inbuf_overflow, body_limits.MAX_BODY_BYTES)
+                else:
+                    _large_bodies.add(buffer)
+            self.body_rcv.buf = buffer
 
 
 class _LimitedBuffer(OverflowableBuffer):  # type: ignore[misc]
@@ -206,6 +214,10 @@ class _LimitedBuffer(OverflowableBuffer):  # type: ignore[misc]
         elif self.buf or self.strbuf:
             self.close()
             self.buf, self.strbuf = None, b""
+
+
+# The bodies that may be large, and that some connection still has. The main thread alone adds.
+_large_bodies: WeakSet[_LimitedBuffer] = WeakSet()
 
 
 class _Task(WSGITask):  # type: ignore[misc]

@@ -211,6 +211,8 @@ EXCLUDED_ENDPOINTS = {
     "marking.answer_file",
     "marking.answer_picture",
     "interviews.files.answer_file",
+    "checks.documents.detail",
+    "checks.documents.page_picture",
     "interviews.media_file",
     "interviews.download_original",
     "interviews.captions",

@@ -38,6 +38,7 @@ SAME_TEXTS = {
         *("Test", "test", "Question", "Points", "Questions", "%(num)d minutes"),
         *("question %(number)s", "Question %(number)s", "Question %(number)d"),
         '<span class="visually-hidden">Question </span>%(number)s',
+        *("%(count)s page", "%(count)s pages"),
         *("Score", "Score %(value)s, %(range)s", "Percentile", "Sten"),
         *("Profession", "E-mail", "District", "Province", "Eircode", "Oblast", "Townland"),
     },

@@ -65,11 +65,13 @@ class KindMedia(StoredMedia):
 
     `list_folders` yields the folders that have the files of one order, and nothing else.
     `is_stored` is the condition that an order has files; `forget` marks them as deleted.
+    With `is_encrypted` each file is encrypted by the SecretBox, with its media key as its row.
     """
 
     list_folders: Callable[[Session, Order], Iterator[str]]
     is_stored: ColumnElement[bool]
     forget: Callable[[Session, Order], None]
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True)

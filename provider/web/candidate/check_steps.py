@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import url_for
+from sqlalchemy.orm import object_session
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.detail_groups import list_groups
+from provider.core.kinds.check.documents import missing_slots, open_slots
 from provider.core.kinds.check.shown_texts import list_step_texts
 from provider.services import current_services
 from provider.texts import Text
@@ -80,6 +82,18 @@ def _detail_pages(check: Check) -> Iterator[StepPage]:
         )
 
 
+def _document_pages(check: Check) -> Iterator[StepPage]:
+    if open_slots(check):
+        session = object_session(check)
+        assert session is not None, "the check was read in a session"
+        yield StepPage(
+            "candidate.documents.page",
+            _("Your documents"),
+            first=True,
+            is_done=not missing_slots(session, check),
+        )
+
+
 def _review_pages(_check: Check) -> Iterator[StepPage]:
     yield StepPage("candidate.check.review", _("Check and sign"), is_done=False)
 
@@ -88,6 +102,7 @@ STEPS: tuple[Callable[[Check], Iterator[StepPage]], ...] = (
     _country_pages,
     _text_pages,
     _detail_pages,
+    _document_pages,
     _review_pages,
 )
 

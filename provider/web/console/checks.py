@@ -12,6 +12,7 @@ from provider.core import labels
 from provider.core.audit import Action
 from provider.core.kinds.check import Check, Finding
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
+from provider.core.kinds.check.check_document import list_documents
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.screening_task import ScreeningTask
@@ -20,12 +21,14 @@ from provider.core.orders import COMPLETED, CONSENTED, PENDING, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import authentication
+from provider.web.console import authentication, check_documents
 from provider.web.console.authentication import requires
+from provider.web.console.check_documents import describe_document
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
+routes.register_blueprint(check_documents.routes)
 
 CHANGED_MESSAGE = (
     "A colleague changed this check after you opened this page, so nothing was saved. "
@@ -289,6 +292,9 @@ def _render_check(
         candidate_details=candidate_detail_rows(check) if show_details else None,
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
         presence=presence_context(session, check),
+        documents=[
+            (describe_document(document), document) for document in list_documents(session, check)
+        ],
         is_completed=check.status == COMPLETED,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )

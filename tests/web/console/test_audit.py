@@ -44,6 +44,8 @@ from provider.web.console import pagination
 from tests import (
     check_factories,
     check_work_factories,
+    check_document_factories,
+    check_factories,
     factories,
     interview_factories,
     marking_factories,
@@ -454,6 +456,12 @@ def show_candidate_details(services: Services, console: ConsoleClient) -> str:
 def download_evidence(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     console.submit(check_path(check_id, "consent.pdf"), page=check_path(check_id))
+def act_on_document(services: Services, console: ConsoleClient, act: str) -> str:
+    check_id = check_document_factories.place_check(services)
+    document_id = check_document_factories.send_document(services, check_id)
+    check_factories.give_consent(services, check_id)
+    path = check_path(check_id, f"documents/{document_id}")
+    succeed(console.submit(f"{path}/{act}", page=path))
     return f"order:{check_id}"
 
 
@@ -1039,6 +1047,12 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
     "checks.consent.download_evidence": {Action.CHECK_EVIDENCE_DOWNLOADED: download_evidence},
+    "checks.documents.open_document": {
+        Action.CHECK_DOCUMENT_OPENED: partial(act_on_document, act="open")
+    },
+    "checks.documents.ask_for_another": {
+        Action.CHECK_DOCUMENT_REFUSED: partial(act_on_document, act="ask-again")
+    },
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},
     "checks.work.take": {Action.SCREENING_CLAIMED: partial(work_on_screening, "claim")},

@@ -9,6 +9,12 @@ from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
+from provider.core.kinds.check.check_document import (
+    DISCARD_LOST_DOCUMENTS,
+    DOCUMENT_STATES,
+    MEDIA,
+    CheckDocument,
+)
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
@@ -111,7 +117,15 @@ KIND = Kind(
             "record added": "Record added",
             "record corrected": "Record corrected",
             "record removed": "Record removed",
+            "document sent": "Document sent",
+            "document removed": "Document removed",
+            "document opened": "Document opened",
+            "document refused": "Document not readable",
+            "documents complete": "Documents complete",
+            "document": "New document asked for",
         },
+        "document slot": {name: slot.label for name, slot in DOCUMENT_SLOTS.items()},
+        "document": DOCUMENT_STATES,
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
         "screening detail": {name: field.label for name, field in DETAIL_FIELDS.items()},
@@ -137,6 +151,7 @@ KIND = Kind(
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
         QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
+        "document": gettext_noop("%(company)s: please send a document again"),
     },
     personal_columns=(
         CandidateDetail.value_encrypted,
@@ -158,6 +173,10 @@ KIND = Kind(
         Dispute.answer,
         CheckCase.country,
         CheckCase.subdivision,
+        CheckDocument.label,
+        CheckDocument.pages,
+        CheckDocument.upload_size,
+        CheckDocument.upload_sha256,
     ),
     other_columns=(
         CandidateDetail.name,
@@ -193,8 +212,14 @@ KIND = Kind(
         ScreeningTask.assignee,
         ScreeningTask.due_on,
         ScreeningTask.definition,
+        CheckDocument.public_id,
+        CheckDocument.slot,
+        CheckDocument.number,
+        CheckDocument.page_count,
+        CheckDocument.state,
     ),
-    scheduled_works=(REMIND_OF_QUESTIONS,),
+    scheduled_works=(DISCARD_LOST_DOCUMENTS, REMIND_OF_QUESTIONS),
+    media=MEDIA,
     work_permission=Permission.DECIDE_CHECKS,
     queue="screenings",
     list_staff_work=list_staff_work,

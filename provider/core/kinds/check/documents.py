@@ -1,0 +1,257 @@
+"""What candidates and staff do with the documents of a check."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from provider.core.kinds.check import clamd
+from provider.core.kinds.check.check_document import (
+    DELETED,
+    FOLDER,
+    RECEIVED,
+    UNREADABLE,
+    CheckDocument,
+    list_documents,
+    store_pages,
+)
+from provider.core.kinds.check.content import Screening
+from provider.core.kinds.check.document_labels import DOCUMENT_LABELS
+from provider.core.kinds.check.document_pages import draw_pages, require_type
+from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.due_dates import due_date
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO, ScreeningTask
+from provider.core.orders.states import CONSENTED, PENDING
+from provider.errors import Conflict, Invalid, NotFound, Unavailable
+from provider.storage import secrets
+from provider.storage.media import MediaStore
+from provider.storage.secrets import SecretBox
+from provider.texts import Text
+
+MAX_FILES = 10  # of one check
+NEW_DOCUMENT_EMAIL = "document"  # the template
+
+
+@dataclass(frozen=True)
+class StoredUpload:
+    """A document whose pages are in media storage, and which has no row yet."""
+
+    public_id: str
+    pages: list[dict[str, Any]]
+    upload_size: int
+    upload_sha256: str
+
+
+def needed_slots(screenings: Iterable[Screening]) -> dict[str, list[Text]]:
+    """Return the slots that screenings need, each with the reasons, in the slots' order."""
+    reasons: dict[str, list[Text]] = {name: [] for name in DOCUMENT_SLOTS}
+    for screening in screenings:
+        for name in screening.documents:
+            if screening.reason_text not in reasons[name]:
+                reasons[name].append(screening.reason_text)
+    return {name: texts for name, texts in reasons.items() if texts}
+
+
+def open_slots(check: Check) -> dict[str, list[Text]]:
+    """Return the slots for which the candidate may send documents now, with the reasons.
+
+    These are all slots before the consent, and then those of the screenings that wait for her.
+    """
+    if check.status == PENDING:
+        return needed_slots(check.screenings)
+    if check.status != CONSENTED:
+        return {}
+    asked_keys = {task.key for task in check.tasks if task.state == ASKED}
+    return needed_slots(entry for entry in check.screenings if entry.key in asked_keys)
+
+
+def require_open_slot(check: Check, slot: str, given_at: datetime) -> None:
+    """Raise Conflict unless the candidate may change the documents of a slot; NotFound."""
+    if check.status == PENDING:
+        check.require_open(given_at)
+    if slot not in needed_slots(check.screenings):
+        raise NotFound("There is no such page")
+    if slot not in open_slots(check):
+        raise Conflict("No document is asked of you just now")
+
+
+def stored_documents(session: Session, check: Check) -> Sequence[CheckDocument]:
+    """Return the documents of a check whose pages are stored."""
+    return [entry for entry in list_documents(session, check) if entry.state != DELETED]
+
+
+def missing_slots(session: Session, check: Check) -> list[str]:
+    """Return the open slots for which no readable document has been sent."""
+    sent = {entry.slot for entry in stored_documents(session, check) if entry.state == RECEIVED}
+    return [name for name in open_slots(check) if name not in sent]
+
+
+def require_label(slot: str, label: str) -> None:
+    """Raise Invalid unless a label says which document of the slot's choice a file shows."""
+    labels = DOCUMENT_LABELS.get(slot, {})
+    if bool(labels) != bool(label) or (labels and label not in labels):
+        raise Invalid("Please choose which document this is")
+
+
+@contextmanager
+def stored_upload(
+    content: bytes, media: MediaStore, secret_box: SecretBox, clamd_address: str | None
+) -> Iterator[StoredUpload]:
+    """Scan and clean a document and store its pages; an error in the block deletes them again.
+
+    Raises Invalid for a document that is refused, and Unavailable.
+    """
+    content_type = require_type(content)
+    if clamd_address:
+        clamd.scan(content, clamd_address)
+    pages = draw_pages(content, content_type)
+    public_id = secrets.generate_public_id()
+    try:
+        rows = store_pages(media, secret_box, public_id, pages)
+        yield StoredUpload(public_id, rows, len(content), sha256(content).hexdigest())
+    except BaseException:
+        with suppress(Unavailable):  # DISCARD_LOST_DOCUMENTS deletes them later
+            media.delete_folder(f"{FOLDER}/{public_id}")
+        raise
+
+
+def find_document(session: Session, check: Check, public_id: str) -> CheckDocument:
+    """Return a document of a check whose pages are stored. Raises NotFound."""
+    for document in stored_documents(session, check):
+        if document.public_id == public_id:
+            return document
+    raise NotFound("There is no such document")
+
+
+def require_room(documents: Sequence[CheckDocument], slot: str, replaced_id: str = "") -> None:
+    """Raise Conflict when a check or a slot has its largest number of files."""
+    others = [entry for entry in documents if entry.public_id != replaced_id]
+    if len(others) >= MAX_FILES:
+        raise Invalid("You have sent %(maximum)d files. Remove one first", maximum=MAX_FILES)
+    max_files = DOCUMENT_SLOTS[slot].max_files
+    if sum(entry.slot == slot for entry in others) >= max_files:
+        raise Invalid("You have sent %(maximum)d files. Remove one first", maximum=max_files)
+
+
+def add_document(
+    session: Session,
+    check: Check,
+    slot: str,
+    label: str,
+    upload: StoredUpload,
+    now: datetime,
+    *,
+    replaced_id: str = "",
+) -> list[str]:
+    """Add a document whose pages are stored, in place of another one if `replaced_id` names it.
+
+    Returns the media folders to delete after the commit: that of the replaced document, or that
+    of the new one if the same file was sent before. The caller has checked the slot.
+    """
+    documents = stored_documents(session, check)
+    if any(
+        (entry.slot, entry.label, entry.upload_sha256, entry.state)
+        == (slot, label, upload.upload_sha256, RECEIVED)
+        for entry in documents
+    ):
+        return [f"{FOLDER}/{upload.public_id}"]
+    require_room(documents, slot, replaced_id)
+    folders = [remove_document(session, check, replaced_id, now)] if replaced_id else []
+    numbers = {
+        entry.number for entry in documents if entry.slot == slot and entry.public_id != replaced_id
+    }
+    number = next(number for number in range(1, MAX_FILES + 1) if number not in numbers)
+    session.add(
+        CheckDocument(
+            public_id=upload.public_id,
+            order_id=check.id,
+            slot=slot,
+            number=number,
+            label=label,
+            page_count=len(upload.pages),
+            pages=upload.pages,
+            upload_size=upload.upload_size,
+            upload_sha256=upload.upload_sha256,
+            state=RECEIVED,
+            created_at=now,
+        )
+    )
+    check.record_event(session, "document sent", "candidate", now, describe_slot(slot, number))
+    return folders
+
+
+def remove_document(session: Session, check: Check, public_id: str, now: datetime) -> str:
+    """Delete the row of a document; return the media folder to delete after the commit."""
+    document = find_document(session, check, public_id)
+    note = describe_slot(document.slot, document.number)
+    check.record_event(session, "document removed", "candidate", now, note)
+    session.delete(document)
+    session.flush()
+    return document.folder
+
+
+def describe_slot(slot: str, number: int) -> str:
+    """Return the name of a document for the staff."""
+    return f"{DOCUMENT_SLOTS[slot].label.english}, file {number}"
+
+
+def ask_again(
+    session: Session, check: Check, document: CheckDocument, actor: str, now: datetime
+) -> None:
+    """Mark a document as not readable, and let its screenings wait for another one.
+
+    Raises Conflict when no open screening needs it.
+    """
+    screenings = {entry.key: entry for entry in check.screenings}
+    tasks = [
+        task
+        for task in check.tasks
+        if task.is_open and document.slot in screenings[task.key].documents
+    ]
+    if check.status != CONSENTED or not tasks or document.state != RECEIVED:
+        raise Conflict("No screening at work needs another document of this kind")
+    document.state = UNREADABLE
+    for task in tasks:
+        task.state, task.clock_stopped_at = ASKED, task.clock_stopped_at or now
+    note = describe_slot(document.slot, document.number)
+    check.record_event(session, "document refused", actor, now, note)
+    check.update_progress(session)
+    check.enqueue_email(session, NEW_DOCUMENT_EMAIL, now)
+
+
+def finish_documents(session: Session, check: Check, now: datetime) -> None:
+    """Give the screenings that waited for documents back to the staff.
+
+    Raises Invalid while a document is missing. Nothing changes where no screening waits.
+    """
+    screenings: Mapping[str, Screening] = {entry.key: entry for entry in check.screenings}
+    tasks = [task for task in check.tasks if task.state == ASKED and screenings[task.key].documents]
+    if not tasks:
+        return
+    if missing_slots(session, check):
+        raise Invalid("Please send every document that is asked for")
+    for task in tasks:
+        _go_on(task, now)
+    check.record_event(session, "documents complete", "candidate", now)
+    check.update_progress(session)
+
+
+def _go_on(task: ScreeningTask, now: datetime) -> None:
+    """Let a screening go on; its due date moves by the working days for which it stood still."""
+    if task.due_on and task.clock_stopped_at:
+        stopped_days = _count_working_days(task.clock_stopped_at.date(), now.date())
+        midnight = datetime.combine(task.due_on, datetime.min.time(), now.tzinfo)
+        task.due_on = due_date(midnight, stopped_days)
+    task.clock_stopped_at = None
+    task.state = IN_PROGRESS if task.started_at else TO_DO
+
+
+def _count_working_days(first: date, last: date) -> int:
+    """Return the number of days, Monday to Friday, after `first` and up to `last`."""
+    days = (first + timedelta(days=number + 1) for number in range((last - first).days))
+    return sum(day.weekday() < 5 for day in days)
