@@ -42,10 +42,9 @@ from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
 from tests import (
-    check_factories,
-    check_work_factories,
     check_document_factories,
     check_factories,
+    check_work_factories,
     factories,
     interview_factories,
     marking_factories,
@@ -456,6 +455,8 @@ def show_candidate_details(services: Services, console: ConsoleClient) -> str:
 def download_evidence(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     console.submit(check_path(check_id, "consent.pdf"), page=check_path(check_id))
+
+
 def act_on_document(services: Services, console: ConsoleClient, act: str) -> str:
     check_id = check_document_factories.place_check(services)
     document_id = check_document_factories.send_document(services, check_id)

@@ -7,14 +7,14 @@ from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
-from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
 from provider.core.kinds.check.check_document import (
     DISCARD_LOST_DOCUMENTS,
     DOCUMENT_STATES,
     MEDIA,
     CheckDocument,
 )
+from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
+from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
