@@ -68,6 +68,8 @@ class Action(StrEnum):
     MARKS_RECONCILED = "marking.reconciled"
     SECOND_LOOK_ANSWERED = "marking.second_look_answered"
     CHECK_DETAILS_SHOWN = "check.details_shown"
+    CHECK_DETAILS_DELETED = "check.details_deleted"
+    CHECK_DISPUTE_ANSWERED = "check.dispute_answered"
     CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
     CHECK_COMPLETED = "check.completed"
     DELIVERY_SENT_AGAIN = "delivery.sent_again"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint
 
-from provider.web.candidate import assessment, check, interview
+from provider.web.candidate import assessment, check, check_status, interview
 from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
@@ -26,13 +26,15 @@ for section in (interview_reviews, interview_completion, interview_captions):
 class KindPages:
     """The blueprints of one kind; those that are None have no pages of the kind's own.
 
-    `candidate` is nested in `/c`, and `console` in `/console`, behind their authentication. So are
-    `products`, the authors' pages of the kind's products, and `trial`, which lets authors try a
-    draft; `console/KIND/trial_link.html` links to it. `report` checks the link of the report
-    itself. The templates are in `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
+    `candidate` and `candidate_sections` are nested in `/c`, and `console` in `/console`, behind
+    their authentication. So are `products`, the authors' pages of the kind's products, and `trial`,
+    which lets authors try a draft; `console/KIND/trial_link.html` links to it. `report` checks the
+    link of the report itself. The templates are in `candidate/KIND/`, `console/KIND/` and
+    `report/KIND/`.
     """
 
     candidate: Blueprint
+    candidate_sections: tuple[Blueprint, ...] = ()
     console: Blueprint | None = None
     report: Blueprint | None = None
     products: Blueprint | None = None
@@ -52,5 +54,9 @@ KIND_PAGES: dict[str, KindPages] = {
         report=interview_media.routes,
         trial=interview_trial.routes,
     ),
-    "check": KindPages(candidate=check.routes, console=checks.routes),
+    "check": KindPages(
+        candidate=check.routes,
+        candidate_sections=(check_status.routes,),
+        console=checks.routes,
+    ),
 }

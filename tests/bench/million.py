@@ -94,6 +94,8 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/marking/?product={product}",
     ),
     "checks.detail": ("/console/checks/{check}/",),
+    "checks.details.listing": ("/console/checks/{done_check}/details",),
+    "disputes.listing": ("/console/disputes/", "/console/disputes/?state=ended"),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
         *(
@@ -189,6 +191,7 @@ EXCLUDED_ENDPOINTS = {
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
+    "disputes.detail",  # no check here is disputed
     "assessments.answer_file",
     "marking.answer_file",
     "marking.answer_picture",

@@ -84,6 +84,10 @@ def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
     return ()
 
 
+def _list_nothing_expired(_session: Session, _now: datetime) -> Mapping[str, Sequence[str]]:
+    return {}
+
+
 def _describe_nothing(_list_name: str, _entry: Mapping[str, Any]) -> str:
     return ""
 
@@ -123,6 +127,8 @@ class Kind:
     that name files.
     `find_missing_media` returns, by account id, the public ids of the orders of which a file was
     announced and never arrived, while the staff can still act. An alert tells them.
+    `list_expired` returns, by account name, the public ids of the orders of which a scheduled work
+    of the kind deletes a part, because the time of its storage is over.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
@@ -150,6 +156,7 @@ class Kind:
     find_missing_media: Callable[[Session, datetime], Mapping[int, Sequence[str]]] = (
         _find_no_missing_media
     )
+    list_expired: Callable[[Session, datetime], Mapping[str, Sequence[str]]] = _list_nothing_expired
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

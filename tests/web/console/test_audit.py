@@ -40,7 +40,13 @@ from provider.core.staff.passwords import hash_password
 from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
-from tests import check_factories, factories, interview_factories, marking_factories
+from tests import (
+    check_factories,
+    check_status_factories,
+    factories,
+    interview_factories,
+    marking_factories,
+)
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
@@ -392,7 +398,15 @@ def request_captions(services: Services, console: ConsoleClient) -> str:
 
 def show_candidate_details(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
-    succeed(console.submit(check_path(check_id, "details")))
+    succeed(console.submit(check_path(check_id, "details"), reason="screening", all="yes"))
+    return f"order:{check_id}"
+
+
+def answer_dispute(services: Services, console: ConsoleClient) -> str:
+    check_id = check_factories.completed_check(services)
+    dispute_id = check_status_factories.dispute(services, check_id)
+    path = f"/console/disputes/{dispute_id}/"
+    succeed(console.submit(path, answer="We looked again", outcome="upheld"))
     return f"order:{check_id}"
 
 
@@ -976,7 +990,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "interviews.captioning.delete": {Action.CAPTIONS_DELETED: delete_captions},
     "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},
-    "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
+    "checks.details.reveal": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
+    "disputes.save": {Action.CHECK_DISPUTE_ANSWERED: answer_dispute},
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},

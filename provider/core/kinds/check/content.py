@@ -4,7 +4,8 @@
     language?                             a BCP 47 tag such as de: of every text of the document
     sections?                             [{key, title, text}], shown before the consent form
     screenings                            [{key, name, type?, description?, reason?, asks?,
-                                          documents?, working_days?, performer?, connector?}]
+                                          documents?, working_days?, performer?, connector?,
+                                          retention_days?}]
     disclosure                            {key, version, text, sample?}, the text to consent to
     legal_texts?                          [{key, version, purpose, title, text, countries?,
                                           sample?}]
@@ -12,7 +13,8 @@
 `type` is a name of SCREENING_TYPES; it gives the usual values of what a screening leaves out.
 `asks` lists details by their names in DETAIL_FIELDS, `documents` are names of DOCUMENT_SLOTS. The
 candidate is asked for these only. `reason` is one sentence that says why. `working_days` is the
-expected time.
+expected time. `retention_days` is how long the data of the screening is stored after the end of the
+check; the outcome stays.
 
 `legal_texts` are shown beside the disclosure: to candidates of `countries` (ISO 3166 codes), or to
 all where there are none.
@@ -83,6 +85,7 @@ class Screening:
     working_days: int = SCREENING_TYPES[OTHER].working_days
     performer: str = STAFF
     connector: str = ""
+    retention_days: int | None = None
 
     @property
     def reason_text(self) -> ShownText:
@@ -163,6 +166,7 @@ class ScreeningSchema(DocumentSchema):
     working_days = Integer(1, 250)
     performer = Choice(*PERFORMERS)
     connector = Key(load_default="")
+    retention_days = Integer(1, 3650)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Screening:

@@ -1,11 +1,12 @@
 """The evidence of a check: the findings of its screenings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from provider.core.labels import label_for, tone
 from provider.core.orders import Evidence
+from provider.texts import gettext, ngettext
 
 CLEAR, CONSIDER = "clear", "consider"
 
@@ -47,3 +48,18 @@ class CheckEvidence(Evidence):
 def overall_status(statuses: Iterable[str]) -> str:
     """Return CONSIDER if one of the statuses is, else CLEAR."""
     return CONSIDER if CONSIDER in statuses else CLEAR
+
+
+def findings_sentence(findings: Sequence[ReportedFinding]) -> str:
+    """Return how many of the screenings are to consider; empty without findings."""
+    if not findings:
+        return ""
+    consider_count, count = sum(finding.status == CONSIDER for finding in findings), len(findings)
+    if not consider_count:
+        return gettext("Nothing to consider in any screening.")
+    return ngettext(
+        "%(consider_count)d of %(num)d screening to consider.",
+        "%(consider_count)d of %(num)d screenings to consider.",
+        count,
+        consider_count=consider_count,
+    )

@@ -6,7 +6,8 @@ from typing import Any
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
 from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.dispute import DISPUTE_REASONS, Dispute
+from provider.core.kinds.check.disputes import ANSWER_EMAIL, decrypt_answer, decrypt_text
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.models import (
@@ -16,9 +17,12 @@ from provider.core.kinds.check.models import (
     Finding,
 )
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
+from provider.core.kinds.check.screening_status import list_public_records
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.scripted import play_step
+from provider.core.kinds.check.step_messages import STEP_EMAIL
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
@@ -39,6 +43,23 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
+        "records": {
+            screening.key: [
+                {"kind": record.kind, "date": str(record.occurred_on or ""), "text": record.text}
+                for record in list_public_records(secret_box, check, screening.key)
+            ]
+            for screening in check.screenings
+        },
+        "disputes": [
+            {
+                "screening": dispute.screening,
+                "reason": dispute.reason,
+                "text": decrypt_text(secret_box, check, dispute),
+                "answer": decrypt_answer(secret_box, check, dispute),
+                "outcome": dispute.outcome,
+            }
+            for dispute in check.disputes
+        ],
     }
 
 
@@ -69,7 +90,20 @@ KIND = Kind(
         "event": {
             "consent": "Consent",
             "details shown": "Details shown",
+            "details deleted": "Details deleted: the time of their storage is over",
+            "dispute opened": "Dispute by the candidate",
+            "dispute retracted": "Dispute retracted by the candidate",
+            "dispute answered": "Dispute answered",
+            STEP_EMAIL: "Message about a screening",
+            ANSWER_EMAIL: "Answer to a dispute",
             "outcome entered": "Outcome entered",
+        },
+        "dispute reason": DISPUTE_REASONS,
+        "dispute": {
+            "": "Open",
+            "upheld": "The outcome stays",
+            "corrected": "The outcome is corrected",
+            "retracted": "Retracted by the candidate",
         },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
@@ -80,7 +114,11 @@ KIND = Kind(
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+        STEP_EMAIL: gettext_noop("%(company)s: news about your %(noun)s"),
+        ANSWER_EMAIL: gettext_noop("%(company)s: the answer to what you disputed"),
     },
+    scheduled_works=(SCREENING_RETENTION,),
+    list_expired=list_expired,
     personal_columns=(
         CandidateDetail.value_encrypted,
         Consent.name,
@@ -94,6 +132,7 @@ KIND = Kind(
         FoundRecord.kind,
         FoundRecord.severity,
         FoundRecord.occurred_on,
+        Dispute.reason,
         Dispute.text,
         Dispute.answer,
         CheckCase.country,
@@ -122,6 +161,7 @@ KIND = Kind(
         ScreeningTask.assignee,
         ScreeningTask.due_on,
         ScreeningTask.definition,
+        ScreeningTask.keep_days,
     ),
     work_permission=Permission.DECIDE_CHECKS,
 )

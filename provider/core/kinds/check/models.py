@@ -1,6 +1,6 @@
 """Checks: consents, candidate details and findings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -18,11 +18,13 @@ from provider.core.kinds.check.evidence import (
     CONSIDER,
     CheckEvidence,
     ReportedFinding,
+    findings_sentence,
     overall_status,
 )
 from provider.core.kinds.check.found_record import FoundRecord
 from provider.core.kinds.check.package import Package, text_digest
 from provider.core.kinds.check.screening_task import DONE, ScreeningTask, check_progress
+from provider.core.kinds.check.step_messages import tell_step
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -34,7 +36,6 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-from provider.texts import gettext, ngettext
 
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
@@ -188,6 +189,7 @@ class Check(Order):
                 screening_type=screening.type,
                 performer=screening.performer,
                 due_on=due_date(now, screening.working_days),
+                keep_days=screening.retention_days,
                 created_at=now,
             )
             for screening in self.content.screenings
@@ -231,14 +233,15 @@ class Check(Order):
     ) -> None:
         """Reopen the check. The candidate is asked for consent again.
 
-        Candidate details and findings are deleted. Consents stay, because they are the proof that
-        the earlier screenings were allowed.
+        Candidate details, findings, records and disputes are deleted. Consents stay, because they
+        are the proof that the earlier screenings were allowed.
         """
         super().reopen(session, secret_box, actor, reason, now)
-        for row in (*self.candidate_details, *self.findings, *self.tasks):
+        names = ["candidate_details", "findings", "tasks", "records", "disputes"]
+        for row in (row for name in names for row in getattr(self, name)):
             session.delete(row)
         session.flush()
-        session.expire(self, ["candidate_details", "findings", "tasks"])
+        session.expire(self, names)
 
     def record_finding(
         self,
@@ -285,11 +288,14 @@ class Check(Order):
         )
         finding.status, finding.actor, finding.found_at = status, actor, now
         task = self.find_task(screening)
+        is_first_outcome = task.is_open
         task.state, task.done_at, task.clock_stopped_at = DONE, now, None
         self.record_event(
             session, "outcome entered", actor, now, f"{name}: {FINDING_LABELS[status]}"
         )
         self.update_progress(session)
+        if is_first_outcome:
+            tell_step(session, self, self.case, self.tasks, now)
         return True
 
     def find_finding(self, screening: str) -> Finding | None:
@@ -386,7 +392,7 @@ class Check(Order):
             for finding in self.result_figures.get("findings", ())
         )
         return CheckEvidence.from_figures(
-            self.result_figures, sentence=_findings_sentence(findings), findings=findings
+            self.result_figures, sentence=findings_sentence(findings), findings=findings
         )
 
     def _build_consent(
@@ -412,17 +418,3 @@ class Check(Order):
     def _signature_row_path(self, given_at: datetime) -> str:
         # The time is part of the path: a consent whose time was changed can no longer be decrypted.
         return self._row_path(f"consent/{given_at.isoformat()}")
-
-
-def _findings_sentence(findings: Sequence[ReportedFinding]) -> str:
-    if not findings:
-        return ""
-    consider_count, count = sum(finding.status == CONSIDER for finding in findings), len(findings)
-    if not consider_count:
-        return gettext("Nothing to consider in any screening.")
-    return ngettext(
-        "%(consider_count)d of %(num)d screening to consider.",
-        "%(consider_count)d of %(num)d screenings to consider.",
-        count,
-        consider_count=consider_count,
-    )

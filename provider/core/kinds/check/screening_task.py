@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from provider.core.orders import Order
@@ -33,13 +33,21 @@ class ScreeningTask(Base):
 
     `definition` is the entry of a screening that was added to a running check; the entries of the
     others are in the product version. `due_on` counts working days from the consent. A stopped
-    clock (`clock_stopped_at`) moves `due_on` when it goes on.
+    clock (`clock_stopped_at`) moves `due_on` when it goes on. `keep_days` is the time of storage of
+    the candidate's data after the end of the check, where the package sets one.
     """
 
     __tablename__ = "screening_tasks"
     __table_args__ = (
         UniqueConstraint("order_id", "key"),
         Index("ix_screening_tasks_state", "state", "due_on", "id"),
+        Index(
+            "ix_screening_tasks_keep_days",
+            "keep_days",
+            "order_id",
+            sqlite_where=text("keep_days IS NOT NULL AND details_deleted_at IS NULL"),
+            postgresql_where=text("keep_days IS NOT NULL AND details_deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -58,6 +66,8 @@ class ScreeningTask(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
+    keep_days: Mapped[int | None]
+    details_deleted_at: Mapped[datetime | None]
     order: Mapped[Order] = relationship(viewonly=True)
 
     @property

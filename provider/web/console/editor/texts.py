@@ -181,6 +181,11 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "InformationSectionSchema.text": ("Text", MARKDOWN),
     "ScreeningSchema.description": ("Description", MARKDOWN),
     "asks": ("What the candidate is asked for", ""),
+    "retention_days": (
+        "Days of storage",
+        "How long the data of this screening is stored after the end of the check. "
+        "The outcome stays. Empty: as long as the candidate.",
+    ),
     "disclosure": ("What the candidate consents to", ""),
     "version": ("Version", "A changed text needs a new version, such as 2."),
     "DisclosureSchema.text": ("Text", MARKDOWN),
