@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.core import audit
-from provider.core.accounts import Account, sandbox_outcomes, screening_times
+from provider.core.accounts import Account, sandbox_outcomes
 from provider.core.accounts.settings import (
     COMMON_SETTINGS,
     parse_account_name,
@@ -17,7 +17,7 @@ from provider.core.accounts.settings import (
 from provider.core.audit import Action
 from provider.core.connections import set_secret
 from provider.core.connections.resume import resume_api
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds import KINDS
 from provider.core.sandbox import name_products
 from provider.errors import Invalid
 from provider.outbox import CALLBACK
@@ -157,10 +157,12 @@ def _apply(
             name_products(session, account)
         except Invalid as error:
             problems[key] = str(error)
-    if (key := screening_times.SETTING) in texts and key not in problems:
-        try:
-            screening_times.require_known_types(account, SCREENING_TYPES)
-        except Invalid as error:
-            problems[key] = str(error)
+    checks = [check for kind in KINDS.values() for check in kind.account_checks.items()]
+    for key, check in checks:
+        if key in texts and key not in problems:
+            try:
+                check(account)
+            except Invalid as error:
+                problems[key] = str(error)
     if problems:
         raise InvalidSettings(problems)

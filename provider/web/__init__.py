@@ -70,8 +70,8 @@ def _operator_context() -> dict[str, Operator]:
 def _nest_kind_pages() -> None:
     """Nest the kinds' blueprints, once in a process: afterwards their parents are registered."""
     for pages in KIND_PAGES.values():
-        for blueprint in (pages.candidate, *pages.candidate_sections):
-            candidate_pages.routes.register_blueprint(blueprint)
+        for section in (pages.candidate, *pages.candidate_sections):
+            candidate_pages.routes.register_blueprint(section)
         for blueprint in (pages.console, pages.products, pages.trial):
             if blueprint:
                 console.routes.register_blueprint(blueprint)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from provider.core.accounts import Account
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
@@ -101,6 +102,20 @@ def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
 
 
 @dataclass(frozen=True)
+class StaffTask:
+    """Work of the staff that is no order, such as a dispute. The overview counts it.
+
+    `list_waiting` returns a query of ids. `path` is that of the page in the console.
+    """
+
+    permission: Permission
+    list_waiting: Callable[[], Select[Any]]
+    singular: str
+    plural: str
+    path: str
+
+
+@dataclass(frozen=True)
 class ScriptedStep:
     """A step of an order in a sandbox. `is_good` says which of two results it leads to."""
 
@@ -129,6 +144,8 @@ class Kind:
     announced and never arrived, while the staff can still act. An alert tells them.
     `list_expired` returns, by account name, the public ids of the orders of which a scheduled work
     of the kind deletes a part, because the time of its storage is over.
+    `account_checks` are by the name of an account's setting: each raises Invalid for a value that
+    names something of the kind that there is not.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
@@ -150,6 +167,8 @@ class Kind:
     scheduled_works: tuple[ScheduledWork, ...] = ()
     media: KindMedia | None = None
     work_permission: Permission = Permission.MANAGE_ORDERS
+    staff_tasks: tuple[StaffTask, ...] = ()
+    account_checks: Mapping[str, Callable[[Account], None]] = field(default_factory=dict)
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots

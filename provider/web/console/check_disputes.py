@@ -28,6 +28,7 @@ from provider.web.console.pagination import Sorting, paginate, read_filter_value
 routes = Blueprint("disputes", __name__, url_prefix="/disputes")
 
 OPEN, ENDED = "open", "ended"
+COLUMNS: tuple[Any, ...] = (Dispute.public_id, Dispute.id)
 SORTING = Sorting(Dispute.public_id, (Dispute.opened_at, Dispute.id), descending=False)
 NEWEST_FIRST = Sorting(Dispute.public_id, (Dispute.opened_at, Dispute.id))
 
@@ -50,12 +51,11 @@ def listing() -> str:
     """Show the open disputes, the oldest first, or those that have ended."""
     with current_services().db.reading() as session:
         state = read_filter_value("state", (OPEN, ENDED)) or OPEN
-        query: Select[Any] = select(Dispute.public_id, Dispute.id)
-        query = query.join(Check, Check.id == Dispute.order_id)
-        is_open = is_waiting_dispute()
+        query: Select[Any] = select(*COLUMNS)
+        condition = is_waiting_dispute() if state == OPEN else Dispute.outcome != ""
         page = paginate(
             session,
-            query.where(is_open if state == OPEN else Dispute.outcome != ""),
+            query.join(Check, Check.id == Dispute.order_id).where(condition),
             SORTING if state == OPEN else NEWEST_FIRST,
         )
         rows = [_load_row(*find_dispute(session, row.public_id)) for row in page.rows]

@@ -12,9 +12,6 @@ from provider.core.accounts import Account
 from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
-from provider.core.kinds.check import Check
-from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.disputes import is_waiting_dispute
 from provider.core.marking import ANSWER, SECOND_LOOK, MarkingTask, list_queued
 from provider.core.orders import PERIOD_DAYS, Order, collect_statistics
 from provider.core.orders.candidate_emails import has_bounced_invitation
@@ -103,15 +100,17 @@ def _tasks(session: Session) -> list[Task]:
                 marking,
             ),
         ]
-    if may(Permission.DECIDE_CHECKS):
-        tasks.append(
-            Task(
-                _count_disputes(session),
-                "Dispute about a background check",
-                "Disputes about background checks",
-                url_for("console.disputes.listing"),
-            )
+    tasks += [
+        Task(
+            len(session.scalars(task.list_waiting().limit(MAX_DISPLAYED_COUNT)).all()),
+            task.singular,
+            task.plural,
+            url_for("console.home.overview") + task.path,
         )
+        for kind in KINDS.values()
+        for task in kind.staff_tasks
+        if may(task.permission)
+    ]
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(
@@ -130,12 +129,6 @@ def _tasks(session: Session) -> list[Task]:
 
 def _count_marking(session: Session, purpose: str) -> int:
     query = list_queued().where(MarkingTask.purpose == purpose).limit(MAX_DISPLAYED_COUNT)
-    return len(session.scalars(query).all())
-
-
-def _count_disputes(session: Session) -> int:
-    query = select(Dispute.id).join(Check, Check.id == Dispute.order_id)
-    query = query.where(is_waiting_dispute()).limit(MAX_DISPLAYED_COUNT)
     return len(session.scalars(query).all())
 
 

@@ -77,7 +77,14 @@ def test_status_page_lists_screenings_with_their_states(
 ) -> None:
     check_factories.record_findings(services, public_id, {"jobs": "consider"})
     text = page(client, public_id)
-    for expected in ("How your check stands", "Not begun yet", "Done", "Expected by", "Made by"):
+    expected_texts = (
+        "How your check stands",
+        "Not begun yet",
+        "Completed",
+        "Expected by",
+        "Made by",
+    )
+    for expected in expected_texts:
         assert expected in text
     for secret in ("To consider", check_factories.REPORT_TEXT, *check_factories.SECRET_WORDS):
         assert secret not in text

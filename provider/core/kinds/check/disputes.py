@@ -1,8 +1,9 @@
 """What the candidate and the staff do with a dispute about the outcome of a screening."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.core.kinds.check.content import Screening
@@ -14,6 +15,7 @@ from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.secrets import SecretBox
 
 TEXT_LENGTHS = range(3, 4001)  # characters, of the candidate's text and of the answer
+ID_COLUMNS: tuple[Any, ...] = (Dispute.id,)
 ANSWER_EMAIL = "dispute_answer"  # the template
 
 
@@ -117,6 +119,12 @@ def decrypt_answer(secret_box: SecretBox, check: Check, dispute: Dispute) -> str
 def is_waiting_dispute() -> ColumnElement[bool]:
     """Return the condition that a dispute, joined with its check, waits for the staff."""
     return and_(Dispute.outcome == "", Check.status == COMPLETED)
+
+
+def list_waiting_disputes() -> Select[Any]:
+    """Return the query for the ids of the disputes that wait for the staff."""
+    query: Select[Any] = select(*ID_COLUMNS).join(Check, Check.id == Dispute.order_id)
+    return query.where(is_waiting_dispute())
 
 
 def find_dispute(session: Session, public_id: str, *, lock: bool = False) -> tuple[Check, Dispute]:

@@ -3,11 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from provider.core.kinds.base import Kind, KindTexts
+from provider.core.accounts import Account, screening_times
+from provider.core.kinds.base import Kind, KindTexts, StaffTask
 from provider.core.kinds.check import content
 from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.dispute import DISPUTE_REASONS, Dispute
-from provider.core.kinds.check.disputes import ANSWER_EMAIL, decrypt_answer, decrypt_text
+from provider.core.kinds.check.disputes import (
+    ANSWER_EMAIL,
+    decrypt_answer,
+    decrypt_text,
+    list_waiting_disputes,
+)
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.models import (
@@ -61,6 +67,11 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             for dispute in check.disputes
         ],
     }
+
+
+def check_screening_times(account: Account) -> None:
+    """Raise Invalid for a time of storage of an unknown type of screening."""
+    screening_times.require_known_types(account, SCREENING_TYPES)
 
 
 KIND = Kind(
@@ -164,4 +175,14 @@ KIND = Kind(
         ScreeningTask.keep_days,
     ),
     work_permission=Permission.DECIDE_CHECKS,
+    staff_tasks=(
+        StaffTask(
+            Permission.DECIDE_CHECKS,
+            list_waiting_disputes,
+            "Dispute about a background check",
+            "Disputes about background checks",
+            "disputes/",
+        ),
+    ),
+    account_checks={screening_times.SETTING: check_screening_times},
 )

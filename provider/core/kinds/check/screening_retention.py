@@ -8,7 +8,7 @@ with an open dispute.
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, and_, exists, select
+from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.orm import Session
 
 from provider.core import audit
@@ -111,7 +111,12 @@ def _is_due(check: Check, task: ScreeningTask, now: datetime) -> bool:
 def _due_conditions(session: Session, now: datetime) -> list[ColumnElement[bool]]:
     """Return a condition for each time that an account or a package has set."""
     conditions = []
-    for days in session.scalars(_stored_days_query()):
+    stored_days = select(ScreeningTask.keep_days).distinct()
+    stored_days = stored_days.where(
+        ScreeningTask.keep_days.is_not(None), ScreeningTask.details_deleted_at.is_(None)
+    )
+    for days in session.scalars(stored_days):
+        assert days is not None
         is_of_package = (ScreeningTask.keep_days == days, ScreeningTask.keep_days.is_not(None))
         conditions.append(and_(_ended_before(now - timedelta(days=days)), *is_of_package))
     for account in session.scalars(select(Account).order_by(Account.name)):
@@ -122,13 +127,6 @@ def _due_conditions(session: Session, now: datetime) -> list[ColumnElement[bool]
             )
             conditions.append(and_(_ended_before(now - timedelta(seconds=seconds)), *is_of_type))
     return conditions
-
-
-def _stored_days_query() -> Select[tuple[int]]:
-    query = select(ScreeningTask.keep_days).distinct()
-    return query.where(
-        ScreeningTask.keep_days.is_not(None), ScreeningTask.details_deleted_at.is_(None)
-    )
 
 
 def _ended_before(moment: datetime) -> ColumnElement[bool]:

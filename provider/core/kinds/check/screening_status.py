@@ -29,7 +29,7 @@ STATE_TEXTS: Mapping[str, LazyText] = {
     ASKED: _("Waits for you"),
     SUBMITTED_TASK: _("Waits for an answer"),
     ERROR: _("In progress"),
-    DONE: _("Done"),
+    DONE: _("Completed"),
     WITHDRAWN: _("Not needed any more"),
 }
 STATE_TONES = {DONE: "good", ASKED: "warn", TO_DO: "wait", WITHDRAWN: "none"}

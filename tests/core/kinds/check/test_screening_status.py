@@ -75,7 +75,7 @@ def test_status_of_a_done_screening_has_no_outcome_before_completion(
     set_case(services, public_id, country="GB", wants_copy=True)
     check_factories.record_findings(services, public_id, {"jobs": "consider"})
     status = statuses(services, public_id)["jobs"]
-    assert (str(status.state_text), status.status, status.report_text) == ("Done", "", "")
+    assert (str(status.state_text), status.status, status.report_text) == ("Completed", "", "")
     assert status.done_at == services.now()
     assert not status.can_dispute
 
