@@ -175,10 +175,11 @@ def _event_types(paths: Iterator[Path]) -> set[str]:
 
 
 def _files_of_blueprints(pages: KindPages) -> Iterator[Path]:
-    blueprints = [pages.candidate, pages.console, pages.report, pages.products]
-    for blueprint in blueprints:
-        if blueprint:
-            yield Path(str(importlib.import_module(blueprint.import_name).__file__))
+    blueprints = [pages.candidate, *pages.candidate_parts, pages.console, pages.report]
+    for blueprint in filter(None, [*blueprints, pages.products]):
+        nested = [section for section, _ in blueprint._blueprints]
+        for section in (blueprint, *nested):
+            yield Path(str(importlib.import_module(section.import_name).__file__))
 
 
 def _string_arguments(

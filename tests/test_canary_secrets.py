@@ -49,7 +49,8 @@ def forms(secret: str) -> set[bytes]:
     raw = secret.encode()
     shifted = {b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)}  # inside other base64
     texts = {secret, json.dumps(secret)[1:-1], quote(secret), quote_plus(secret), raw.hex()}
-    return {text.encode() for text in texts} | shifted | {b64encode(raw)}
+    wide = {secret.encode("utf-16-le"), secret.encode("utf-16-be")}
+    return {text.encode() for text in texts} | shifted | wide | {b64encode(raw)}
 
 
 def find_leaks(secrets: dict[str, str], places: dict[str, bytes]) -> list[tuple[str, str]]:
@@ -238,6 +239,7 @@ def test_secrets_are_in_no_file_log_message_or_process_list(
         '{"note": "canary \\u201c4402\\u201d"}',
         "/path?q=canary+%E2%80%9C4402%E2%80%9D",
         b64encode("user:canary “4402”!".encode()).decode(),
+        "canary “4402”".encode().hex(),
     ],
 )
 def test_find_leaks_finds_every_encoding(text: str) -> None:

@@ -17,6 +17,7 @@ from provider.core.accounts.settings import (
 from provider.core.audit import Action
 from provider.core.connections import set_secret
 from provider.core.connections.resume import resume_api
+from provider.core.kinds import KINDS
 from provider.core.sandbox import name_products
 from provider.errors import Invalid
 from provider.outbox import CALLBACK
@@ -156,5 +157,12 @@ def _apply(
             name_products(session, account)
         except Invalid as error:
             problems[key] = str(error)
+    checks = [check for kind in KINDS.values() for check in kind.account_checks.items()]
+    for key, check in checks:
+        if key in texts and key not in problems:
+            try:
+                check(account)
+            except Invalid as error:
+                problems[key] = str(error)
     if problems:
         raise InvalidSettings(problems)

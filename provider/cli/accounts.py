@@ -27,6 +27,7 @@ from provider.cli.products import find_product
 from provider.core.accounts import Account, Caller
 from provider.core.accounts.email_policy import read_candidate_emails, read_reminders
 from provider.core.accounts.sandbox_outcomes import read_sandbox_outcomes
+from provider.core.accounts.screening_times import read_screening_times
 from provider.core.audit import Action
 from provider.core.products import Product
 from provider.core.products.choice import choose_products, describe_choice
@@ -196,6 +197,8 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     shared_ttl          lifetime of shared links: 120 minutes, 3 days, 3 views, none
     keep_recordings     how long recordings are stored after an order ends: 180d, 26w, none
     keep_candidates     how long everything about a candidate is stored after that: 104w, none
+    keep_screenings     how long the data of screenings is stored, by type: credit=90d; none
+    check_copies        every candidate of a check may read its report: yes or no
     sandbox             yes or no
     sandbox_outcomes    how a sandbox's orders end, by product: numerical-reasoning=fail; none
     brand.display_name  name that candidates see instead of the account's name; none
@@ -308,6 +311,8 @@ def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]
         "shared_ttl": ttl,
         "keep_recordings": _storage_time(account.keep_recordings_seconds),
         "keep_candidates": _storage_time(account.keep_candidates_seconds),
+        "keep_screenings": read_screening_times(account),
+        "check_copies": account.gives_check_copies,
         "sandbox": account.sandbox,
         "sandbox_outcomes": read_sandbox_outcomes(account),
         "candidate_emails": read_candidate_emails(account),

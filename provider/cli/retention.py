@@ -26,6 +26,7 @@ def preview(as_json: bool) -> None:
             "recordings": len(account.recordings),
             "candidates": len(account.candidates),
             "waiting": len(account.waiting),
+            "parts": len(account.parts),
         }
         for account in previews
     ]
@@ -34,5 +35,6 @@ def preview(as_json: bool) -> None:
         "Orders whose recordings go": "recordings",
         "Orders that are erased": "candidates",
         "Of these, not yet": "waiting",
+        "Checks of which data goes": "parts",
     }
     print_records(records, columns, as_json=False)

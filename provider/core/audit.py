@@ -70,6 +70,8 @@ class Action(StrEnum):
     CHECK_DETAILS_SHOWN = "check.details_shown"
     CHECK_DOCUMENT_OPENED = "check.document_opened"
     CHECK_DOCUMENT_REFUSED = "check.document_refused"
+    CHECK_DETAILS_DELETED = "check.details_deleted"
+    CHECK_DISPUTE_ANSWERED = "check.dispute_answered"
     CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
     CHECK_EVIDENCE_DOWNLOADED = "check.evidence_downloaded"
     CHECK_COMPLETED = "check.completed"

@@ -4,7 +4,7 @@ An account sets how long both are stored after an order has ended. An order on h
 ATS has not got every message, waits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,12 +30,14 @@ class RetentionPreview:
     recordings: Sequence[str]  # public ids of orders whose recordings go
     candidates: Sequence[str]  # public ids of orders that are erased
     waiting: Sequence[str]  # of these, the ones that cannot be erased yet
+    parts: Sequence[str] = ()  # public ids of orders of which a kind deletes a part
 
 
 def preview(session: Session, now: datetime) -> list[RetentionPreview]:
     """Return what the next run would delete, without deleting it."""
     previews = []
-    for account in _accounts_with_policy(session):
+    parts = _list_expired_parts(session, now)
+    for account in _accounts_with_policy(session, parts):
         candidates = list(_due_candidates(session, account, now))
         previews.append(
             RetentionPreview(
@@ -47,6 +49,7 @@ def preview(session: Session, now: datetime) -> list[RetentionPreview]:
                 ],
                 candidates,
                 [order_id for order_id in candidates if not _is_erasable(session, order_id, now)],
+                [id_ for id_ in parts.get(account.name, ()) if id_ not in candidates],
             )
         )
     return previews
@@ -96,11 +99,22 @@ def _has_work(session: Session, now: datetime) -> bool:
     )
 
 
-def _accounts_with_policy(session: Session) -> Sequence[Account]:
+def _list_expired_parts(session: Session, now: datetime) -> dict[str, list[str]]:
+    """Return the orders of which kinds delete a part, by account name."""
+    parts: dict[str, list[str]] = {}
+    for kind in KINDS.values():
+        for account, order_ids in kind.list_expired(session, now).items():
+            parts.setdefault(account, []).extend(order_ids)
+    return parts
+
+
+def _accounts_with_policy(session: Session, names: Iterable[str] = ()) -> Sequence[Account]:
+    """Return the accounts that have a policy, and those with `names`."""
     query = select(Account).where(
         or_(
             Account.keep_recordings_seconds.is_not(None),
             Account.keep_candidates_seconds.is_not(None),
+            Account.name.in_(names),
         )
     )
     return session.scalars(query.order_by(Account.name)).all()

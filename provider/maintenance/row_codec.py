@@ -1,14 +1,14 @@
 """Read and write a table's rows as plain values that are equal on every database.
 
-A plain value is SQLite's form: datetimes as text in UTC, booleans as 1 and 0, JSON as the text
-that was stored. SQLite's rows therefore need no conversion.
+A plain value is SQLite's form: datetimes as text in UTC, dates in ISO 8601, booleans as 1 and 0,
+JSON as the text that was stored. SQLite's rows therefore need no conversion.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Integer, String, Table
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -139,8 +139,16 @@ def _utc_text(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
 
 
-_TO_PLAIN: dict[type, ValueConverter] = {UtcDateTime: _utc_text, Boolean: int}
-_FROM_PLAIN: dict[type, ValueConverter] = {UtcDateTime: "{}+00".format, Boolean: bool}
+_TO_PLAIN: dict[type, ValueConverter] = {
+    UtcDateTime: _utc_text,
+    Date: date.isoformat,
+    Boolean: int,
+}
+_FROM_PLAIN: dict[type, ValueConverter] = {
+    UtcDateTime: "{}+00".format,
+    Date: date.fromisoformat,
+    Boolean: bool,
+}
 
 
 def _converters(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint
 
-from provider.web.candidate import assessment, check, check_documents, interview
+from provider.web.candidate import assessment, check, check_documents, check_status, interview
 from provider.web.candidate import check_questions as questions
 from provider.web.console import (
     assessment_rescoring,
@@ -67,7 +67,7 @@ KIND_PAGES: dict[str, KindPages] = {
     ),
     "check": KindPages(
         candidate=check.routes,
-        candidate_parts=(check_documents.routes, questions.routes),
+        candidate_parts=(check_documents.routes, check_status.routes, questions.routes),
         console=checks.routes,
         products=check_legal_texts.routes,
         queue=check_queue.routes,

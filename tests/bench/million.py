@@ -109,6 +109,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "checks.work.detail": ("/console/checks/{pending_check}/screenings/criminal/",),
     "checks.additions.form": ("/console/checks/{pending_check}/add-screening/",),
     "checks.detail": ("/console/checks/{check}/",),
+    "checks.details.listing": ("/console/checks/{done_check}/details",),
+    "disputes.listing": ("/console/disputes/", "/console/disputes/?state=ended"),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
         *(
@@ -207,6 +209,7 @@ EXCLUDED_ENDPOINTS = {
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
     "checks.records.edit",
+    "disputes.detail",  # no check here is disputed
     "assessments.answer_file",
     "marking.answer_file",
     "marking.answer_picture",

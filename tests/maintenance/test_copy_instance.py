@@ -185,7 +185,7 @@ def test_row_codec_supports_every_column_type() -> None:
     }
     numbers = {sa.Integer, sa.BigInteger, sa.Double, sa.Boolean}
     texts = {sa.String, sa.Text, sa.JSON, sa.LargeBinary}
-    assert used_types == numbers | texts | {UtcDateTime}
+    assert used_types == numbers | texts | {UtcDateTime, sa.Date}
 
 
 def test_text_keys_have_one_order_on_every_database(

@@ -78,6 +78,11 @@ class Account(Base):
         return bool(self.options.get("partial_results"))
 
     @property
+    def gives_check_copies(self) -> bool:
+        """Whether every candidate may read the report of her background check."""
+        return bool(self.options.get("check_copies"))
+
+    @property
     def display_name(self) -> str:
         """The name to show to candidates."""
         return str(self.branding.get("display_name") or self.name)

@@ -21,6 +21,11 @@ from provider.core.accounts.sandbox_outcomes import (
     read_sandbox_outcomes,
     set_sandbox_outcomes,
 )
+from provider.core.accounts.screening_times import (
+    format_duration_text,
+    read_screening_times,
+    set_screening_times,
+)
 from provider.core.email_address import mend_address, split_address
 from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
@@ -34,7 +39,6 @@ CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks per second
 MAX_REQUEST_RATE = 10_000  # calls per second
 MAX_CONTACT_LENGTH = 300  # characters of an e-mail address or a web address
 YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
-DURATION_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,7 @@ def _set_expire_after(account: Account, text: str) -> None:
 
 
 def _read_expire_after(account: Account) -> str:
-    return _duration_text(account.expire_after_seconds)
-
-
-def _duration_text(seconds: int) -> str:
-    unit, unit_seconds = next(unit for unit in DURATION_UNITS if seconds % unit[1] == 0)
-    return f"{seconds // unit_seconds}{unit}"
+    return format_duration_text(account.expire_after_seconds)
 
 
 def _set_timezone(account: Account, text: str) -> None:
@@ -173,15 +172,21 @@ def _set_sandbox(account: Account, text: str) -> None:
 
 
 def _set_hide_names(account: Account, text: str) -> None:
+    _set_switch(account, "hide_names", text)
+
+
+def _set_check_copies(account: Account, text: str) -> None:
+    _set_switch(account, "check_copies", text)
+
+
+def _set_switch(account: Account, name: str, text: str) -> None:
     if text.lower() not in YES_WORDS | NO_WORDS:
-        raise Invalid(f"hide_names should be yes or no, not “{text}”")
-    account.options = account.options | {"hide_names": text.lower() in YES_WORDS}
+        raise Invalid(f"{name} should be yes or no, not “{text}”")
+    account.options = account.options | {name: text.lower() in YES_WORDS}
 
 
 def _set_partial_results(account: Account, text: str) -> None:
-    if text.lower() not in YES_WORDS | NO_WORDS:
-        raise Invalid(f"partial_results should be yes or no, not “{text}”")
-    account.options = account.options | {"partial_results": text.lower() in YES_WORDS}
+    _set_switch(account, "partial_results", text)
 
 
 def _set_holidays(account: Account, text: str) -> None:
@@ -222,7 +227,7 @@ def _storage_setting(name: str, label: str, description: str) -> CommonSetting:
 
     def read(account: Account) -> str:
         seconds = getattr(account, column)
-        return NONE if seconds is None else _duration_text(seconds)
+        return NONE if seconds is None else format_duration_text(seconds)
 
     return CommonSetting(name, label, description, change, read, can_be_none=True)
 
@@ -290,6 +295,15 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             "how long after the end of an order, like 104w; empty: until somebody erases them",
         ),
         CommonSetting(
+            "keep_screenings",
+            "Data of screenings is stored",
+            "how long after the end of a check, by type of screening, like "
+            "criminal_record=180d, credit=90d; the outcome stays; empty: as long as the candidate",
+            set_screening_times,
+            read_screening_times,
+            can_be_none=True,
+        ),
+        CommonSetting(
             "sandbox",
             "Sandbox",
             "an account for trials, which sees samples too",
@@ -322,6 +336,16 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             _set_holidays,
             lambda account: str(account.options.get("holidays") or NONE),
             can_be_none=True,
+        ),
+        CommonSetting(
+            "check_copies",
+            "Copy of the report for candidates of checks",
+            "every candidate may read the report of her background check; without this, those who "
+            "asked for it, and those in the United States and the United Kingdom, where the law "
+            "says so",
+            _set_check_copies,
+            lambda account: "yes" if account.gives_check_copies else "no",
+            is_switch=True,
         ),
         CommonSetting(
             "sandbox_outcomes",

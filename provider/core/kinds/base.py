@@ -99,6 +99,10 @@ def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
     return ()
 
 
+def _list_nothing_expired(_session: Session, _now: datetime) -> Mapping[str, Sequence[str]]:
+    return {}
+
+
 def _describe_nothing(_list_name: str, _entry: Mapping[str, Any]) -> str:
     return ""
 
@@ -119,13 +123,15 @@ def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
 class StaffWork:
     """Work that the console's overview counts, and the filter of the kind's queue that lists it.
 
-    `ids` selects one id for each piece of work; `singular` and `plural` name it.
+    `ids` selects one id for each piece of work; `singular` and `plural` name it. `path` is that of
+    another page of the console that lists it.
     """
 
     singular: str
     plural: str
     ids: Select[Any]
     filters: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
 
 
 def _list_no_work(_today: date) -> Sequence[StaffWork]:
@@ -161,6 +167,10 @@ class Kind:
     `find_texts` returns the legal texts with a SHA-256 in hex, the oldest first.
     `find_missing_media` returns, by account id, the public ids of the orders of which a file was
     announced and never arrived, while the staff can still act. An alert tells them.
+    `list_expired` returns, by account name, the public ids of the orders of which a scheduled work
+    of the kind deletes a part, because the time of its storage is over.
+    `account_checks` are by the name of an account's setting: each raises Invalid for a value that
+    names something of the kind that there is not.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
@@ -184,6 +194,7 @@ class Kind:
     work_permission: Permission = Permission.MANAGE_ORDERS
     queue: str = ""
     list_staff_work: Callable[[date], Sequence[StaffWork]] = _list_no_work
+    account_checks: Mapping[str, Callable[[Account], None]] = field(default_factory=dict)
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots
@@ -191,6 +202,7 @@ class Kind:
         _find_no_missing_media
     )
     find_texts: Callable[[Session, str], Sequence[RecordedText]] = _find_no_texts
+    list_expired: Callable[[Session, datetime], Mapping[str, Sequence[str]]] = _list_nothing_expired
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

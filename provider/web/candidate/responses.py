@@ -13,7 +13,7 @@ from provider.core.products.documents import load_content
 from provider.services import current_services
 from provider.storage import secrets
 from provider.texts import gettext
-from provider.web.candidate.session import CandidateRequest
+from provider.web.candidate.session import CandidateRequest, OrderT
 
 
 def wants_json() -> bool:
@@ -70,7 +70,7 @@ def branding_of_request() -> dict[str, object]:
         return branding_context(account) if account else {}
 
 
-def order_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
+def order_context(candidate_request: CandidateRequest[OrderT]) -> dict[str, object]:
     """Return the template variables of a page about an order of any kind."""
     order = candidate_request.order
     kind = KINDS[order.kind]

@@ -19,11 +19,12 @@ LIST_HINTS = {"candidate_emails": "Beside the invitation, which every candidate 
 YES_NO = (("yes", "Yes"), ("no", "No"))
 GROUPS = {
     "Account": ("expire_after", "timezone", "shared_ttl", "sandbox", "sandbox_outcomes"),
-    "Times of storage": ("keep_recordings", "keep_candidates"),
+    "Times of storage": ("keep_recordings", "keep_candidates", "keep_screenings"),
     "Calls and callbacks": ("callback_hosts", "callback_rate", "request_rate"),
     "What reviewers see": ("hide_names",),
     "Background checks": ("holidays", "partial_results"),
     "What candidates see": (
+        "check_copies",
         "candidate_emails",
         "reminders",
         "brand.display_name",

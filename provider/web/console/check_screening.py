@@ -26,7 +26,7 @@ from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
-from provider.web.console.checks import candidate_detail_rows
+from provider.web.console.check_details import list_details
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
 
@@ -89,24 +89,6 @@ def release(order_id: str, key: str) -> Response:
     return back(order_id, key)
 
 
-@routes.post("/details")
-@requires(Permission.DECIDE_CHECKS)
-def show_details(order_id: str, key: str) -> Response:
-    """Show what the candidate gave for this screening, and record the access as an event."""
-    services = current_services()
-    with services.db.writing() as session:
-        check = Check.find(session, order_id)
-        screening = check.find_screening(key)
-        if not check.candidate_details:
-            raise Conflict("The candidate has not entered any details yet")
-        email = current_staff().email
-        check.record_event(session, "details shown", email, services.now(), screening.name)
-        after = {"screening": key}
-        record_act(session, Action.CHECK_DETAILS_SHOWN, f"order:{order_id}", after=after)
-        session.flush()
-        return make_response(_render(session, check, key, shows_details=True))
-
-
 @routes.post("/outcome")
 @requires(Permission.DECIDE_CHECKS)
 def save_outcome(order_id: str, key: str) -> Response:
@@ -154,12 +136,9 @@ def status_of(error: Exception) -> int:
     return 400 if isinstance(error, Invalid) else 409
 
 
-def _render(
-    session: Session, check: Check, key: str, problem: str = "", *, shows_details: bool = False
-) -> str:
+def _render(session: Session, check: Check, key: str, problem: str = "") -> str:
     screening, task = check.find_screening(key), check.find_task(key)
     finding = check.find_finding(key)
-    rows = candidate_detail_rows(check, screening.asks) if shows_details else None
     status, text, note = _submitted_outcome() if "status" in request.form else _outcome(check, key)
     return render_template(
         "console/check/screening.html",
@@ -169,9 +148,8 @@ def _render(
         task=task,
         state=describe_task(task, finding),
         colleagues=list_colleagues(session, check),
-        details=rows,
+        details=[row for row in list_details(check) if row.name in screening.asks],
         detail_labels={name: field.label for name, field in DETAIL_FIELDS.items()},
-        has_details=bool(check.candidate_details),
         questions=_question_rows(check, key),
         has_open_question=any(
             question.is_open for question in check.questions if question.screening == key

@@ -1,6 +1,5 @@
-"""Pages of a check: candidate details, outcomes of the screenings, completion."""
+"""Pages of a check: outcomes of the screenings, completion."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -11,24 +10,25 @@ from werkzeug.wrappers import Response
 from provider.core import labels
 from provider.core.audit import Action
 from provider.core.kinds.check import Check, Finding
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_document import list_documents
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.kinds.check.screening_work import describe_task
-from provider.core.orders import COMPLETED, CONSENTED, PENDING, REPORT, Link
+from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import authentication, check_documents
+from provider.web.console import authentication, check_details
 from provider.web.console.authentication import requires
+from provider.web.console.check_details import list_details
+from provider.web.console.check_disputes import list_disputes
 from provider.web.console.check_documents import describe_document
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
-routes.register_blueprint(check_documents.routes)
+routes.register_blueprint(check_details.routes)
 
 CHANGED_MESSAGE = (
     "A colleague changed this check after you opened this page, so nothing was saved. "
@@ -70,23 +70,6 @@ class ScreeningRow:
 def detail(order_id: str) -> Response:
     record_visit(order_id)
     return _check_response(order_id)
-
-
-@routes.post("/details")
-@requires(Permission.DECIDE_CHECKS)
-def show_candidate_details(order_id: str) -> Response:
-    """Show the decrypted candidate details, and record the access as an event."""
-    services = current_services()
-    with services.db.writing() as session:
-        check = Check.find(session, order_id)
-        if not check.consents:
-            raise Conflict("The candidate has not entered any details yet")
-        check.record_event(
-            session, "details shown", authentication.current_staff().email, services.now()
-        )
-        authentication.record_act(session, Action.CHECK_DETAILS_SHOWN, f"order:{order_id}")
-        session.flush()
-        return _render_check(session, check, show_details=True)
 
 
 @routes.post("/outcomes")
@@ -271,7 +254,6 @@ def _render_check(
     problem: str = "",
     status_code: int = 200,
     *,
-    show_details: bool = False,
     use_submitted: bool = False,
 ) -> Response:
     services, can_decide = current_services(), authentication.may(Permission.DECIDE_CHECKS)
@@ -289,8 +271,8 @@ def _render_check(
         max_report_text_length=MAX_REPORT_TEXT_LENGTH,
         max_note_length=MAX_NOTE_LENGTH,
         can_edit=check.status == CONSENTED and can_decide,
-        candidate_details=candidate_detail_rows(check) if show_details else None,
-        agreement=check.latest_consent_view(services.secret_box) if show_details else None,
+        details=list_details(check) if can_decide else (),
+        disputes=list_disputes(check) if can_decide else (),
         presence=presence_context(session, check),
         documents=[
             (describe_document(document), document) for document in list_documents(session, check)
@@ -316,23 +298,6 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             overall_status=check.overall_status,
         )
     return make_response(page, status_code)
-
-
-def candidate_detail_rows(
-    check: Check, names: Collection[str] = tuple(DETAIL_FIELDS)
-) -> list[tuple[str, str]]:
-    """Return (label, value) of decrypted candidate details, in the order of the form.
-
-    What a candidate has typed before the consent is not shown.
-    """
-    if check.status == PENDING:
-        return []
-    details = check.decrypt_details(current_services().secret_box)
-    return [
-        (str(field.label), details[name])
-        for name, field in DETAIL_FIELDS.items()
-        if name in details and name in names
-    ]
 
 
 def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:

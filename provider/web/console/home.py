@@ -107,7 +107,9 @@ def _tasks(session: Session) -> list[Task]:
             len(session.scalars(work.ids.limit(MAX_DISPLAYED_COUNT)).all()),
             work.singular,
             work.plural,
-            _queue_url(kind.queue, work.filters),
+            url_for("console.home.overview") + work.path
+            if work.path
+            else _queue_url(kind.queue, work.filters),
         )
         for kind in KINDS.values()
         if may(kind.work_permission)

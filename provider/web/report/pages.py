@@ -5,12 +5,9 @@ link. The recruiter presses a button instead. A signed cookie for this one link 
 report for half an hour.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
-from urllib.parse import quote
+from functools import partial
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -19,21 +16,18 @@ from werkzeug.wrappers import Response
 
 from provider.core.kinds import KINDS
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order
-from provider.core.report import Report, build_report
-from provider.core.report_pdf import render_pdf
+from provider.core.report import build_report
 from provider.errors import Gone, NotFound
 from provider.services import current_services
-from provider.texts import current_language, gettext_noop
+from provider.texts import gettext_noop
 from provider.web.candidate.responses import branding_context
+from provider.web.pdf_response import pdf_response
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("report", __name__)
 routes.before_request(limit_by_address)
 
 VIEW_LIFETIME = timedelta(minutes=30)
-# PDFs in memory: an ATS fetches each of them several times.
-PDF_CACHE_SIZE = 64
-MAX_FILE_NAME_LENGTH = 80
 REPORT_NOT_FOUND_MESSAGE = gettext_noop("This address leads to no report")
 LINK_EXPIRED_MESSAGE = gettext_noop(
     "It was made for a limited time or a limited number of views, and that is used up"
@@ -57,7 +51,7 @@ def pdf(token: str) -> Response:
     with current_services().db.reading() as session:
         order = _require_valid(_find_link(session, token, PDF)).order
         report_data = build_report(order, current_services().secret_box, {PDF})
-    return _pdf_response(report_data)
+    return pdf_response(report_data)
 
 
 @routes.get("/s/<token>")
@@ -101,7 +95,7 @@ def shared_pdf(token: str) -> Response:
         if order is None:
             return redirect(url_for("report.shared_report", token=token), 303)
         report_data = build_report(order, current_services().secret_box, {SHARED, PDF})
-    return _pdf_response(report_data)
+    return pdf_response(report_data)
 
 
 def find_reported_order(session: Session, token: str) -> Order:
@@ -158,39 +152,6 @@ def _render_report(
         media_url=media_url,
         captions_url=captions_url,
     )
-
-
-def _pdf_response(report_data: Report) -> Response:
-    response = Response(_cached_pdf(report_data, current_language()), mimetype="application/pdf")
-    response.headers["Content-Disposition"] = _content_disposition(report_data)
-    # The strict policy of pages would block the styles of a browser's PDF viewer.
-    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
-    return response
-
-
-@lru_cache(maxsize=PDF_CACHE_SIZE)
-def _cached_pdf(report_data: Report, _language: str) -> bytes:
-    # The report and the language are the cache key: erased or changed data never comes from the
-    # cache.
-    return render_pdf(report_data, dict(_read_pictures(report_data)))
-
-
-def _read_pictures(report_data: Report) -> Iterator[tuple[str, bytes]]:
-    media = current_services().media
-    for key in report_data.evidence.picture_keys:
-        with suppress(NotFound):
-            yield key, b"".join(media.read_range(key, 0, media.size(key)))
-
-
-def _content_disposition(report_data: Report) -> str:
-    """Return the header with an ASCII file name (RFC 6266) and the full one (RFC 5987)."""
-    name = _file_name(report_data.title, report_data.candidate)
-    ascii_name = name if name.isascii() else _file_name(report_data.kind, "report")
-    return f"inline; filename={ascii_name}; filename*=UTF-8''{quote(name)}"
-
-
-def _file_name(*parts: str) -> str:
-    return "-".join(re.findall(r"\w+", " ".join(parts)))[:MAX_FILE_NAME_LENGTH] + ".pdf"
 
 
 def _has_view_cookie(link: Link) -> bool:

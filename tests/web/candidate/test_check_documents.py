@@ -17,8 +17,9 @@ from provider.services import Services
 from provider.web.candidate import check_documents
 from tests import check_document_factories as documents
 from tests import check_factories, factories, hostile_documents
+from tests.check_way import open_invitation
 from tests.fake_clamd import EICAR, running_clamd
-from tests.web.candidate.test_check import email_texts, open_invitation, read_email
+from tests.web.candidate.test_check import email_texts, read_email
 
 JSON = {"Accept": "application/json"}
 

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from provider.core.kinds.check import Check
 from provider.services import Services
 from tests import factories
+from tests.check_way import open_invitation
 from tests.check_work_factories import (
     ANSWER,
     QUESTION,
@@ -17,7 +18,6 @@ from tests.check_work_factories import (
     check_of_another_account,
     consented_check,
 )
-from tests.web.candidate.test_check import open_invitation
 
 
 @pytest.fixture

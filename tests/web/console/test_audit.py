@@ -44,6 +44,7 @@ from provider.web.console import pagination
 from tests import (
     check_document_factories,
     check_factories,
+    check_status_factories,
     check_work_factories,
     factories,
     interview_factories,
@@ -448,13 +449,22 @@ def request_captions(services: Services, console: ConsoleClient) -> str:
 
 def show_candidate_details(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
-    succeed(console.submit(check_path(check_id, "details")))
+    succeed(console.submit(check_path(check_id, "details"), reason="screening", all="yes"))
+    return f"order:{check_id}"
+
+
+def answer_dispute(services: Services, console: ConsoleClient) -> str:
+    check_id = check_factories.completed_check(services)
+    dispute_id = check_status_factories.dispute(services, check_id)
+    path = f"/console/disputes/{dispute_id}/"
+    succeed(console.submit(path, answer="We looked again", outcome="upheld"))
     return f"order:{check_id}"
 
 
 def download_evidence(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     console.submit(check_path(check_id, "consent.pdf"), page=check_path(check_id))
+    return f"order:{check_id}"
 
 
 def act_on_document(services: Services, console: ConsoleClient, act: str) -> str:
@@ -1046,7 +1056,6 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "interviews.captioning.delete": {Action.CAPTIONS_DELETED: delete_captions},
     "interviews.captioning.transcribe": {Action.CAPTIONS_REQUESTED: request_captions},
-    "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
     "checks.consent.download_evidence": {Action.CHECK_EVIDENCE_DOWNLOADED: download_evidence},
     "checks.documents.open_document": {
         Action.CHECK_DOCUMENT_OPENED: partial(act_on_document, act="open")
@@ -1054,6 +1063,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "checks.documents.ask_for_another": {
         Action.CHECK_DOCUMENT_REFUSED: partial(act_on_document, act="ask-again")
     },
+    "checks.details.reveal": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
+    "disputes.save": {Action.CHECK_DISPUTE_ANSWERED: answer_dispute},
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
     "checks.complete": {Action.CHECK_COMPLETED: complete_check},
     "checks.work.take": {Action.SCREENING_CLAIMED: partial(work_on_screening, "claim")},
@@ -1063,7 +1074,6 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         )
     },
     "checks.work.release": {Action.SCREENING_GIVEN_BACK: give_screening_back},
-    "checks.work.show_details": {Action.CHECK_DETAILS_SHOWN: partial(work_on_screening, "details")},
     "checks.work.save_outcome": {
         Action.CHECK_OUTCOMES_SAVED: partial(work_on_screening, "outcome", status="clear")
     },

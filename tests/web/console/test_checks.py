@@ -79,43 +79,6 @@ def test_order_page_links_to_screenings(
     assert check_path(order_id) in page
 
 
-def test_candidate_details_are_shown_on_request_and_recorded(
-    services: Services, client: FlaskClient, order_id: str
-) -> None:
-    console = ConsoleClient.signed_in(services, client)
-    page = console.get_text(check_path(order_id))
-    for secret in (*check_factories.SECRET_WORDS, check_factories.SIGNED_NAME, "192.0.2.7"):
-        assert secret not in page
-    response = console.submit(check_path(order_id, "details"), page=check_path(order_id))
-    assert response.status_code == 200
-    for value in (
-        *check_factories.STORED_DETAILS.values(),
-        check_factories.SIGNED_NAME,
-        "192.0.2.7",
-        "A browser/1.0",
-    ):
-        assert value in response.text
-    assert order_events(services, order_id)[-1] == ("details shown", "operator@provider.test", "")
-    assert "Details shown" in console.get_text(ORDERS_PATH + order_id)
-
-
-def test_details_that_are_typed_before_the_consent_are_not_shown(
-    services: Services, client: FlaskClient, order_id: str
-) -> None:
-    check_factories.record_findings(
-        services, order_id, dict.fromkeys(check_factories.OUTCOMES, "clear")
-    )
-    check_factories.complete_check(services, order_id)
-    with services.db.writing() as session:
-        check = Check.find(session, order_id)
-        check.reopen(session, services.secret_box, "sam", "", services.now())
-        check.save_details(services.secret_box, check_factories.FORM_VALUES)
-    console = ConsoleClient.signed_in(services, client)
-    response = console.submit(check_path(order_id, "details"), page=check_path(order_id))
-    assert response.status_code == 200
-    assert "Zyxwv" not in response.text
-
-
 def test_evidence_of_the_consent_is_a_pdf_for_those_who_decide(
     services: Services, client: FlaskClient, order_id: str
 ) -> None:
@@ -132,23 +95,6 @@ def test_evidence_before_the_consent_is_refused(services: Services, client: Flas
     assert response.status_code == 409
 
 
-def test_candidate_details_before_consent_are_refused(
-    services: Services, client: FlaskClient
-) -> None:
-    check_id = check_factories.place_check(services)
-    console = ConsoleClient.signed_in(services, client)
-    page = console.get_text(check_path(check_id))
-    assert "has not consented yet" in page
-    assert "once the candidate has consented" in page
-    assert (
-        console.submit(check_path(check_id, "details"), page=ORDERS_PATH + check_id).status_code
-        == 409
-    )
-    assert "details shown" not in [
-        event_type for event_type, _, _ in order_events(services, check_id)
-    ]
-
-
 def test_viewer_sees_outcomes_without_details_and_notes(
     services: Services, client: FlaskClient, order_id: str
 ) -> None:
@@ -160,7 +106,7 @@ def test_viewer_sees_outcomes_without_details_and_notes(
         *check_factories.SECRET_WORDS,
         check_factories.SIGNED_NAME,
         "192.0.2.7",
-        "Show the details",
+        "Show details…",
         "<textarea",
     ):
         assert secret not in page
@@ -453,10 +399,8 @@ def test_reopen_asks_for_consent_again(services: Services, client: FlaskClient) 
         )
     page = console.get_text(check_path(check_id))
     assert "given before the order was reopened" in page
-    assert (
-        "None are stored"
-        in console.submit(check_path(check_id, "details"), page=check_path(check_id)).text
-    )
+    assert "Name typed" in page
+    assert "Full legal name" not in page
 
 
 def test_cancel_of_consented_check_succeeds(

@@ -16,7 +16,7 @@ from provider.core.orders import PDF, REPORT, SHARED, Link, Order
 from provider.core.report import build_report
 from provider.services import Services
 from provider.texts import text_from_json
-from provider.web.report import pages
+from provider.web import pdf_response
 from tests import check_factories, factories, interview_factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock
@@ -419,10 +419,10 @@ def test_pdf_of_same_result_is_rendered_once(
     client: FlaskClient, services: Services, finished: str
 ) -> None:
     url = report_path(services, finished, PDF)
-    before = pages._cached_pdf.cache_info().misses
+    before = pdf_response._cached_pdf.cache_info().misses
 
     assert client.get(url).data == client.get(url).data
-    assert pages._cached_pdf.cache_info().misses == before + 1
+    assert pdf_response._cached_pdf.cache_info().misses == before + 1
 
 
 # Shared links

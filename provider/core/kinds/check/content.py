@@ -5,7 +5,8 @@
     sections?                             [{key, title, text}], shown before the consent form
     screenings                            [{type?, key, name, description?, workforce?,
                                           barred_lists?, reason?, asks?, documents?,
-                                          working_days?, performer?, connector?}]
+                                          working_days?, performer?, connector?,
+                                          retention_days?}]
     disclosure                            {key, version, text, sample?}, the text to consent to
     legal_texts?                          [{key, version, purpose, title, text, countries?,
                                           sample?}]
@@ -14,6 +15,8 @@
 `asks` lists details by their names in DETAIL_FIELDS, `documents` are names of DOCUMENT_SLOTS. The
 candidate is asked for these only. `reason` is one sentence that says why. `working_days` is the
 expected time. `workforce` and `barred_lists` are names of SCREENING_OPTIONS, of some types only.
+`retention_days` is how long the data of the screening is stored after the end of the check; the
+outcome stays.
 
 `legal_texts` are shown beside the disclosure: to candidates of `countries` (ISO 3166 codes), or to
 all where there are none. One with the purpose `disclosure` replaces the disclosure for them.
@@ -100,6 +103,8 @@ class Screening:
             (SCREENING_OPTIONS[name].label, SCREENING_OPTIONS[name].choices[value])
             for name, value in self.options.items()
         ]
+
+    retention_days: int | None = None
 
     @property
     def reason_text(self) -> ShownText:
@@ -191,6 +196,7 @@ class ScreeningSchema(DocumentSchema):
     working_days = Integer(1, 250)
     performer = Choice(*PERFORMERS)
     connector = Key(load_default="")
+    retention_days = Integer(1, 3650)
 
     usual_by = "type"
 

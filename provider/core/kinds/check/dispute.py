@@ -1,5 +1,6 @@
 """Disputes: a candidate says that a finding is wrong, and the staff answer."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
@@ -7,16 +8,26 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.texts import LazyText
+from provider.texts import lazy_gettext as _
 
 # What became of a dispute; empty while it is open.
 UPHELD, CORRECTED, RETRACTED = "upheld", "corrected", "retracted"
+# Why the candidate disputes a finding.
+OTHER = "other"
+DISPUTE_REASONS: Mapping[str, LazyText] = {
+    "not me": _("It is about somebody else"),
+    "wrong": _("It is about me, but it is wrong"),
+    "out of date": _("It is out of date"),
+    OTHER: _("Another reason"),
+}
 
 
 class Dispute(Base):
     """A dispute about the outcome of a screening. An open one stops the clock of a notice.
 
     `text` is the candidate's and `answer` the staff's; both are encrypted. The finding is `upheld`
-    or `corrected`, or the candidate has `retracted` the dispute.
+    or `corrected`, or the candidate has `retracted` the dispute. `reason` is of DISPUTE_REASONS.
     """
 
     __tablename__ = "disputes"
@@ -28,6 +39,7 @@ class Dispute(Base):
     )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     screening: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(12), default=OTHER, server_default=OTHER)
     text: Mapped[bytes] = mapped_column(LargeBinary)
     opened_at: Mapped[datetime]
     answer: Mapped[bytes | None] = mapped_column(LargeBinary)

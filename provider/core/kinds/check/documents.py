@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -23,9 +23,8 @@ from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.document_labels import DOCUMENT_LABELS
 from provider.core.kinds.check.document_pages import draw_pages, require_type
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.due_dates import due_date
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO, ScreeningTask
+from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO
 from provider.core.orders.states import CONSENTED, PENDING
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
 from provider.storage import secrets
@@ -217,7 +216,8 @@ def ask_again(
         raise Conflict("No screening at work needs another document of this kind")
     document.state = UNREADABLE
     for task in tasks:
-        task.state, task.clock_stopped_at = ASKED, task.clock_stopped_at or now
+        task.state = ASKED
+        task.stop_clock(now)
     note = describe_slot(document.slot, document.number)
     check.record_event(session, "document refused", actor, now, note)
     check.update_progress(session)
@@ -236,22 +236,7 @@ def finish_documents(session: Session, check: Check, now: datetime) -> None:
     if missing_slots(session, check):
         raise Invalid("Please send every document that is asked for")
     for task in tasks:
-        _go_on(task, now)
+        task.start_clock(check.account.working_days, now)
+        task.state = IN_PROGRESS if task.started_at else TO_DO
     check.record_event(session, "documents complete", "candidate", now)
     check.update_progress(session)
-
-
-def _go_on(task: ScreeningTask, now: datetime) -> None:
-    """Let a screening go on; its due date moves by the working days for which it stood still."""
-    if task.due_on and task.clock_stopped_at:
-        stopped_days = _count_working_days(task.clock_stopped_at.date(), now.date())
-        midnight = datetime.combine(task.due_on, datetime.min.time(), now.tzinfo)
-        task.due_on = due_date(midnight, stopped_days)
-    task.clock_stopped_at = None
-    task.state = IN_PROGRESS if task.started_at else TO_DO
-
-
-def _count_working_days(first: date, last: date) -> int:
-    """Return the number of days, Monday to Friday, after `first` and up to `last`."""
-    days = (first + timedelta(days=number + 1) for number in range((last - first).days))
-    return sum(day.weekday() < 5 for day in days)

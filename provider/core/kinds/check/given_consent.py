@@ -103,6 +103,7 @@ class GivenConsent:
                 screening_type=screening.type,
                 performer=screening.performer,
                 due_on=self.account.working_days.due_date(now, screening.working_days),
+                keep_days=screening.retention_days,
                 created_at=now,
             )
             for screening in self.content.screenings

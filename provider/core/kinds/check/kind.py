@@ -1,9 +1,11 @@
 """The description of the kind check."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from provider.core.kinds.base import Kind, KindTexts
+from provider.core.accounts import Account, screening_times
+from provider.core.kinds.base import Kind, KindTexts, StaffWork
 from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
@@ -15,7 +17,13 @@ from provider.core.kinds.check.check_document import (
 )
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
-from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.dispute import DISPUTE_REASONS, Dispute
+from provider.core.kinds.check.disputes import (
+    ANSWER_EMAIL,
+    decrypt_answer,
+    decrypt_text,
+    list_waiting_disputes,
+)
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
@@ -26,6 +34,7 @@ from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.package_warnings import find_warnings
 from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
+from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import (
     CONNECTOR,
@@ -35,6 +44,7 @@ from provider.core.kinds.check.screening_types import (
 )
 from provider.core.kinds.check.screening_work import list_staff_work
 from provider.core.kinds.check.scripted import play_step
+from provider.core.kinds.check.step_messages import STEP_EMAIL
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
@@ -64,7 +74,28 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             }
             for question in check.questions
         ],
+        "disputes": [
+            {
+                "screening": dispute.screening,
+                "reason": dispute.reason,
+                "text": decrypt_text(secret_box, check, dispute),
+                "answer": decrypt_answer(secret_box, check, dispute),
+                "outcome": dispute.outcome,
+            }
+            for dispute in check.disputes
+        ],
     }
+
+
+def list_all_work(today: date) -> tuple[StaffWork, ...]:
+    """Return the screenings and the disputes that wait for the staff."""
+    disputes = StaffWork(
+        "Dispute about a background check",
+        "Disputes about background checks",
+        list_waiting_disputes(),
+        path="disputes/",
+    )
+    return (*list_staff_work(today), disputes)
 
 
 def _read_record(check: Check, secret_box: SecretBox, record: FoundRecord) -> dict[str, Any]:
@@ -74,6 +105,11 @@ def _read_record(check: Check, secret_box: SecretBox, record: FoundRecord) -> di
         "private_note": record.decrypt_private_note(secret_box, check.public_id),
         "removal_reason": record.decrypt_removal_reason(secret_box, check.public_id),
     }
+
+
+def check_screening_times(account: Account) -> None:
+    """Raise Invalid for a time of storage of an unknown type of screening."""
+    screening_times.require_known_types(account, SCREENING_TYPES)
 
 
 KIND = Kind(
@@ -105,6 +141,12 @@ KIND = Kind(
             "consent": "Consent",
             "details changed": "Details changed by the candidate",
             "details shown": "Details shown",
+            "details deleted": "Details deleted: the time of their storage is over",
+            "dispute opened": "Dispute by the candidate",
+            "dispute retracted": "Dispute retracted by the candidate",
+            "dispute answered": "Dispute answered",
+            STEP_EMAIL: "Message about a screening",
+            ANSWER_EMAIL: "Answer to a dispute",
             "outcome entered": "Outcome entered",
             "screening claimed": "Screening claimed",
             "screening handed over": "Screening handed over",
@@ -126,6 +168,13 @@ KIND = Kind(
         },
         "document slot": {name: slot.label for name, slot in DOCUMENT_SLOTS.items()},
         "document": DOCUMENT_STATES,
+        "dispute reason": DISPUTE_REASONS,
+        "dispute": {
+            "": "Open",
+            "upheld": "The outcome stays",
+            "corrected": "The outcome is corrected",
+            "retracted": "Retracted by the candidate",
+        },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
         "screening detail": {name: field.label for name, field in DETAIL_FIELDS.items()},
@@ -152,7 +201,10 @@ KIND = Kind(
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
         QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
         "document": gettext_noop("%(company)s: please send a document again"),
+        STEP_EMAIL: gettext_noop("%(company)s: news about your %(noun)s"),
+        ANSWER_EMAIL: gettext_noop("%(company)s: the answer to what you disputed"),
     },
+    list_expired=list_expired,
     personal_columns=(
         CandidateDetail.value_encrypted,
         Consent.name,
@@ -169,6 +221,7 @@ KIND = Kind(
         FoundRecord.removal_reason,
         InformationRequest.question,
         InformationRequest.answer,
+        Dispute.reason,
         Dispute.text,
         Dispute.answer,
         CheckCase.country,
@@ -217,10 +270,12 @@ KIND = Kind(
         CheckDocument.number,
         CheckDocument.page_count,
         CheckDocument.state,
+        ScreeningTask.keep_days,
     ),
-    scheduled_works=(DISCARD_LOST_DOCUMENTS, REMIND_OF_QUESTIONS),
+    scheduled_works=(DISCARD_LOST_DOCUMENTS, REMIND_OF_QUESTIONS, SCREENING_RETENTION),
     media=MEDIA,
     work_permission=Permission.DECIDE_CHECKS,
     queue="screenings",
-    list_staff_work=list_staff_work,
+    list_staff_work=list_all_work,
+    account_checks={screening_times.SETTING: check_screening_times},
 )

@@ -25,6 +25,7 @@ from provider.core.kinds.check.information_request import InformationRequest, wi
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.saved_details import SavedDetails
 from provider.core.kinds.check.screening_task import DONE, WITHDRAWN, ScreeningTask, check_progress
+from provider.core.kinds.check.step_messages import tell_step
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -134,11 +135,11 @@ class Check(GivenConsent, SavedDetails, Order):
     ) -> None:
         """Reopen the check. The candidate is asked for consent again.
 
-        Findings, records and questions are deleted, and the details that a consent has used.
-        Consents stay, because they are the proof that the earlier screenings were allowed. Details
-        that were typed before any consent stay, too: the candidate goes on with them.
+        Findings, records, questions and disputes are deleted, and the details that a consent has
+        used. Consents stay, because they are the proof that the earlier screenings were allowed.
+        Details that were typed before any consent stay, too: the candidate goes on with them.
         """
-        names = ["findings", "tasks", "records", "questions"]
+        names = ["findings", "tasks", "records", "questions", "disputes"]
         if self.tasks:
             names.append("candidate_details")
         super().reopen(session, secret_box, actor, reason, now)
@@ -200,6 +201,7 @@ class Check(GivenConsent, SavedDetails, Order):
         )
         finding.status, finding.actor, finding.found_at = status, actor, now
         task = self.find_task(screening)
+        is_first_outcome = task.is_open
         task.started_at = task.started_at or now
         task.end(DONE, now)
         withdraw_questions(self.questions, actor, now, screening)
@@ -209,6 +211,8 @@ class Check(GivenConsent, SavedDetails, Order):
             session, "outcome entered", actor, now, f"{name}: {FINDING_LABELS[status]}"
         )
         self.update_progress(session)
+        if is_first_outcome:
+            tell_step(session, self, self.case, self.tasks, now)
         return True
 
     def find_finding(self, screening: str) -> Finding | None:

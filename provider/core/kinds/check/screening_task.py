@@ -38,7 +38,9 @@ class ScreeningTask(Base):
     `account_id` is that of the order, for the indexes of the queue. `done_at` is when the task
     was done or withdrawn. `definition` is the entry of a screening that was added to a running
     check; the entries of the others are in the product version. `due_on` counts working days from
-    the consent. A stopped clock (`clock_stopped_at`) moves `due_on` when it goes on.
+    the consent. A stopped clock (`clock_stopped_at`) moves `due_on` when it goes on. `keep_days`
+    is the time of storage of the candidate's data after the end of the check, where the package
+    sets one.
     """
 
     __tablename__ = "screening_tasks"
@@ -62,6 +64,13 @@ class ScreeningTask(Base):
                 ("free", (), IS_FREE),
             )
         ),
+        Index(
+            "ix_screening_tasks_keep_days",
+            "keep_days",
+            "order_id",
+            sqlite_where=text("keep_days IS NOT NULL AND details_deleted_at IS NULL"),
+            postgresql_where=text("keep_days IS NOT NULL AND details_deleted_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -81,6 +90,8 @@ class ScreeningTask(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
+    keep_days: Mapped[int | None]
+    details_deleted_at: Mapped[datetime | None]
     order: Mapped[Order] = relationship(viewonly=True)
 
     @property

@@ -191,6 +191,11 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "working_days": ("Expected working days", "From the consent to the outcome, 1 to 250."),
     "performer": ("Who does it", ""),
     "connector": ("Connector", "Its name, if a connector does the screening."),
+    "retention_days": (
+        "Days of storage",
+        "How long the data of this screening is stored after the end of the check. "
+        "The outcome stays. Empty: as long as the candidate.",
+    ),
     "disclosure": ("What the candidate consents to", ""),
     "version": ("Version", "A changed text needs a new version, such as 2."),
     "DisclosureSchema.text": ("Text", MARKDOWN),

@@ -9,6 +9,7 @@ import pytest
 import provider
 from provider.core.kinds import KINDS
 from provider.core.kinds.check import Package
+from provider.core.kinds.check.content import Disclosure, LegalText
 from provider.core.products.samples import load_sample_documents
 from tests import check_factories
 
@@ -119,7 +120,7 @@ def test_each_sample_file_is_a_marked_text_of_a_package() -> None:
         text.text: text.sample
         for document in PACKAGES
         for content in [Package.parse(document.content)]
-        for text in (content.disclosure, *content.legal_texts)
+        for text in list[Disclosure | LegalText]([content.disclosure, *content.legal_texts])
     }
     for path in sorted(folder.iterdir()):
         text = path.read_text("utf-8").split("---\n", 2)[2].strip()

@@ -1,0 +1,192 @@
+"""Retention by screening: details and notes go, outcomes stay."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from provider.ats.account_settings import InvalidSettings, change_settings
+from provider.core import audit
+from provider.core.accounts import Account
+from provider.core.accounts.settings import COMMON_SETTINGS
+from provider.core.audit import Action, AuditEntry
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.screening_retention import SCREENING_RETENTION
+from provider.errors import Invalid
+from provider.maintenance import preview_retention
+from provider.services import Services
+from tests import check_factories
+from tests.check_status_factories import add_record, dispute
+from tests.factories import ManualClock
+
+pytestmark = pytest.mark.both
+
+DAY = timedelta(days=1)
+ACTOR = "sam@provider.test"
+TYPES = {"identity": "identity", "jobs": "employment", "record": "criminal_record"}
+
+
+def create_package(services: Services, **days: int) -> str:
+    """Create a package whose screenings have types, and the times of storage in `days`."""
+    screenings: list[dict[str, Any]] = []
+    for entry in check_factories.PACKAGE_CONTENT["screenings"]:
+        key = entry["key"]
+        typed = entry | {"type": TYPES[key], "asks": entry.get("asks", [])}
+        screenings.append(typed | ({"retention_days": days[key]} if key in days else {}))
+    return check_factories.create_package(services, screenings=screenings)
+
+
+def completed_check(services: Services, **days: int) -> str:
+    public_id = check_factories.place_check(services, create_package(services, **days))
+    check_factories.give_consent(services, public_id)
+    add_record(services, public_id)
+    check_factories.record_findings(services, public_id)
+    check_factories.complete_check(services, public_id)
+    return public_id
+
+
+def set_times(services: Services, text: str) -> None:
+    with services.db.writing() as session:
+        account = session.scalars(select(Account)).one()
+        settings = {"keep_screenings": text}
+        change_settings(
+            session, services.secret_box, account, settings, actor=ACTOR, now=services.now()
+        )
+
+
+def run(services: Services) -> None:
+    """Run the work if it is needed, as a runner does."""
+    with services.db.reading() as session:
+        assert SCREENING_RETENTION.is_needed
+        is_needed = SCREENING_RETENTION.is_needed(session, services.now())
+    if is_needed:
+        SCREENING_RETENTION.run(services)
+
+
+def stored_details(services: Services, public_id: str) -> set[str]:
+    with services.db.reading() as session:
+        return set(Check.find(session, public_id).decrypt_details(services.secret_box))
+
+
+def previewed(services: Services) -> list[str]:
+    with services.db.reading() as session:
+        return [
+            order_id
+            for account in preview_retention(session, services.now())
+            for order_id in account.parts
+        ]
+
+
+def test_package_time_deletes_details_and_notes_and_keeps_outcomes(
+    services: Services, clock: ManualClock
+) -> None:
+    public_id = completed_check(services, jobs=30)
+    clock.advance(30 * DAY - timedelta(minutes=1))
+    run(services)
+    assert stored_details(services, public_id) == {"full_name", "date_of_birth", "employers"}
+    clock.advance(timedelta(minutes=1))
+    assert previewed(services) == [public_id]
+    run(services)
+    # The name is still needed by the screening of the identity.
+    assert stored_details(services, public_id) == {"full_name", "date_of_birth"}
+    assert previewed(services) == []
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        finding = check.find_finding("jobs")
+        assert finding
+        assert finding.status == "consider"
+        assert check.decrypt_note(services.secret_box, finding) == ""
+        report_text = check.decrypt_report_text(services.secret_box, finding)
+        assert report_text == check_factories.REPORT_TEXT
+        assert [record.private_note for record in check.records] == [None]
+        assert check.events[-1].type == "details deleted"
+        entry = session.scalars(
+            select(AuditEntry).where(AuditEntry.action == Action.CHECK_DETAILS_DELETED)
+        ).one()
+        assert (entry.actor, entry.after) == (audit.SYSTEM, {"screenings": ["jobs"], "values": 3})
+
+
+def test_account_time_of_a_type_deletes_the_details(services: Services, clock: ManualClock) -> None:
+    public_id = completed_check(services)
+    set_times(services, "identity=10d, employment=20d")
+    clock.advance(10 * DAY)
+    run(services)
+    assert stored_details(services, public_id) == {"full_name", "employers"}
+    clock.advance(10 * DAY)
+    run(services)
+    assert stored_details(services, public_id) == set()
+
+
+def test_shorter_time_of_account_and_package_counts(services: Services, clock: ManualClock) -> None:
+    public_id = completed_check(services, jobs=20)
+    set_times(services, "employment=90d")
+    clock.advance(20 * DAY)
+    run(services)
+    assert "employers" not in stored_details(services, public_id)
+
+
+@pytest.mark.parametrize("obstacle", ["open", "hold", "dispute"])
+def test_check_that_must_stay_keeps_its_details(
+    services: Services, clock: ManualClock, obstacle: str
+) -> None:
+    if obstacle == "open":
+        public_id = check_factories.place_check(services, create_package(services, jobs=1))
+        check_factories.give_consent(services, public_id)
+        check_factories.record_findings(services, public_id)
+    else:
+        public_id = completed_check(services, jobs=1)
+    if obstacle == "hold":
+        with services.db.writing() as session:
+            Check.find(session, public_id).hold(session, ACTOR, "Court", services.now())
+    if obstacle == "dispute":
+        dispute(services, public_id)
+    clock.advance(100 * DAY)
+    assert previewed(services) == []
+    run(services)
+    assert "employers" in stored_details(services, public_id)
+
+
+def test_without_times_nothing_is_deleted(services: Services, clock: ManualClock) -> None:
+    public_id = completed_check(services)
+    clock.advance(1000 * DAY)
+    run(services)
+    assert stored_details(services, public_id) == {"full_name", "date_of_birth", "employers"}
+
+
+def test_deleted_ciphertexts_are_in_no_row(services: Services, clock: ManualClock) -> None:
+    public_id = completed_check(services, jobs=1, identity=1, record=1)
+    clock.advance(DAY)
+    run(services)
+    with services.db.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM candidate_details")) == 0
+        stored = session.scalar(
+            text("SELECT count(*) FROM found_records WHERE private_note IS NOT NULL")
+        )
+        assert stored == 0
+    assert public_id
+
+
+@pytest.mark.parametrize(
+    "value", ["identity", "identity=", "identity=forever", "=3d", "identity=3d,identity=4d"]
+)
+def test_times_of_screenings_with_an_error_are_refused(services: Services, value: str) -> None:
+    with pytest.raises(Invalid):
+        COMMON_SETTINGS["keep_screenings"].change(Account(options={}), value)
+
+
+def test_times_of_an_unknown_type_are_refused(services: Services) -> None:
+    completed_check(services)
+    with pytest.raises(InvalidSettings, match="no type of screening “jobs”"):
+        set_times(services, "jobs=3d")
+
+
+def test_times_of_screenings_are_read_as_they_are_written() -> None:
+    account = Account(options={})
+    setting = COMMON_SETTINGS["keep_screenings"]
+    setting.change(account, "identity=2w,credit=36h")
+    assert setting.read(account) == "identity=14d, credit=36h"
+    setting.change(account, setting.read(account))
+    assert setting.read(account) == "identity=14d, credit=36h"
+    setting.change(account, "none")
+    assert setting.read(account) == "none"

@@ -1,0 +1,268 @@
+"""The data of a check is in clear nowhere where the program writes; after the erasure nowhere.
+
+One check goes its whole way: consent, records, outcomes, report, dispute, answer. Then its values
+are searched byte for byte, and after the erasure their ciphertexts, too.
+"""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from provider.app import create_app
+from provider.config import Settings
+from provider.core.kinds.check import CandidateDetail, Finding
+from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.found_record import FoundRecord
+from provider.delivery import Dispatcher
+from provider.maintenance import create_backup, erase_order
+from provider.outbox import CALLBACK, EMAIL
+from provider.services import Services
+from provider.storage.database import Base
+from tests import check_factories, factories
+from tests.check_status_factories import add_record, set_case
+from tests.factories import ManualClock
+from tests.fake_ats import FakeAts
+from tests.test_canary_secrets import find_leaks, message_contents
+from tests.web.console_client import ConsoleClient
+from tests.web.report.test_pages import report_path
+
+pytestmark = pytest.mark.both
+
+ACTOR = "sam@provider.test"
+BIRTHDAY = "1931-07-19"  # no other date of a test
+SECRETS = {
+    "identifier": "QQ 77 19 31 ZX",
+    "birth date": BIRTHDAY,
+    "address": "77 Canary Wharf “Ωmega”\nQuillfeather QF9 3ZX",
+    "employer": "Zyxquass Bakery, Canaryville",
+    "text of a record": "Canary court, quassia theft 7719",
+    "note about a record": "canary record note “6602”",
+    "note about an outcome": "canary outcome note “4402”",
+    "text in the report": "canary reason “5503”",
+    "text of a dispute": "canary dispute “8804”: it was my brother",
+    "answer to a dispute": "canary answer “9905”: we asked again",
+    "text of an unsent dispute": "canary unsent “1106”",
+}
+TYPED_REASON = "canary reason to look 3307"
+DETAILS = {
+    "national_id": SECRETS["identifier"],
+    "date_of_birth": BIRTHDAY,
+    "address": SECRETS["address"],
+    "employers": SECRETS["employer"],
+}
+SCREENINGS: list[dict[str, Any]] = [
+    {"key": "jobs", "name": "Employment history", "asks": [*DETAILS], "type": "employment"}
+]
+
+
+@pytest.fixture
+def services(settings: Settings, clock: ManualClock) -> Iterator[Services]:
+    services = factories.build_services(replace(settings, private_callbacks=True), clock)
+    yield services
+    services.db.close()
+
+
+@pytest.fixture
+def client(services: Services) -> FlaskClient:
+    return create_app(services).test_client()
+
+
+@dataclass
+class Trip:
+    """The way of one check. `pages` are what only staff with the permission may see."""
+
+    services: Services
+    client: FlaskClient
+    order_id: str
+    exports: bytes = b""
+
+    def candidate(self, path: str, page: str = "", **form: str) -> str:
+        base = f"/c/o/{self.order_id}/"
+        token = factories.csrf_token(self.client.get(base + page).text)
+        response = self.client.post(base + path, data={"csrf_token": token, **form})
+        assert response.status_code in (303, 400), response.text
+        return response.text
+
+    def consent(self) -> None:
+        path = urlsplit(factories.invitation_url(self.services, self.order_id)).path
+        self.client.get(path, follow_redirects=True)
+        # A form with an error first: its values are shown again, and stored nowhere.
+        self.candidate("consent", "consent", **DETAILS, name="")
+        self.candidate("consent", "consent", **DETAILS, name="Lakita Marrero")
+        self.candidate("check/messages", messages="yes")
+        set_case(self.services, self.order_id, country="US")
+
+    def work(self, console: ConsoleClient) -> None:
+        page = f"/console/checks/{self.order_id}/"
+        text, note = SECRETS["text of a record"], SECRETS["note about a record"]
+        add_record(self.services, self.order_id, text=text, note=note)
+        revision, seen = (console.read_field(page, name) for name in ("revision", "seen-jobs"))
+        response = console.submit(
+            f"{page}outcomes",
+            page=page,
+            **{
+                "revision": revision,
+                "seen-jobs": seen,
+                "status-jobs": "consider",
+                "text-jobs": SECRETS["text in the report"],
+                "note-jobs": SECRETS["note about an outcome"],
+            },
+        )
+        assert response.status_code == 302, response.text
+        details = f"{page}details"
+        shown = console.submit(
+            details, page=details, reason="other", text=TYPED_REASON, all="yes"
+        ).text
+        assert SECRETS["identifier"] in shown
+        token = console.read_field(f"{page}complete", "edit_token")
+        response = console.submit(f"{page}complete", page=f"{page}complete", edit_token=token)
+        assert response.status_code == 302, response.text
+
+    def read_report(self) -> None:
+        for path in (report_path(self.services, self.order_id), f"/c/o/{self.order_id}/"):
+            assert SECRETS["text in the report"] in self.client.get(path).text
+        for path in ("check/report", "check/report.pdf"):
+            assert self.client.get(f"/c/o/{self.order_id}/{path}").status_code == 200
+
+    def dispute(self, console: ConsoleClient) -> None:
+        form = "check/disputes/jobs"
+        self.candidate(form, form, reason="", text=SECRETS["text of an unsent dispute"])
+        self.candidate(form, form, reason="not me", text=SECRETS["text of a dispute"])
+        with self.services.db.reading() as session:
+            dispute = session.scalars(select(Dispute.public_id)).one()
+        path = f"/console/disputes/{dispute}/"
+        answer = SECRETS["answer to a dispute"]
+        response = console.submit(path, page=path, answer=answer, outcome="upheld")
+        assert response.status_code == 303, response.text
+
+    def export(self, console: ConsoleClient) -> None:
+        """Export and search the orders, and look at the pages of the staff's lists."""
+        texts = [console.submit("/console/orders/export/").text]
+        for path in (
+            "orders/?q=canary",
+            "orders/?q=quassia",
+            f"orders/{self.order_id}",
+            "disputes/?state=ended",
+            "audit/",
+            "emails/",
+            "deliveries/?state=any",
+            "",
+        ):
+            texts.append(self.client.get(f"/console/{path}").text)
+        self.exports = "\n".join(texts).encode()
+
+
+def deliver(services: Services) -> None:
+    dispatcher = Dispatcher(services)
+    for channel in (CALLBACK, EMAIL):
+        for queue in factories.queue_names(services, channel=channel):
+            dispatcher.drain(queue)
+    dispatcher.stop()
+
+
+def table_bytes(services: Services) -> bytes:
+    """Return the values of all rows, the binary ones as they are stored."""
+    parts = []
+    with services.db.reading() as session:
+        for table in Base.metadata.sorted_tables:
+            for row in session.execute(select(table)):
+                parts += [
+                    value if isinstance(value, bytes) else str(value).encode() for value in row
+                ]
+    return b"\n".join(parts)
+
+
+def folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            is_packed = content[:2] == b"\x1f\x8b"
+            yield path.name, gzip.decompress(content) if is_packed else content
+
+
+def written_places(services: Services, backup: Path) -> dict[str, bytes]:
+    """Return what the program has written: rows, files, e-mails, messages, a new backup."""
+
+    def report_nothing(*_: object) -> None: ...
+
+    settings, now = services.settings, services.now()
+    create_backup(
+        services.db, services.media, settings, backup, now, report_nothing, with_key=False
+    )
+    places = {"rows": table_bytes(services), "messages": message_contents(services)}
+    places |= dict(folder_files(Path(settings.instance)))
+    return places | {f"backup {name}": content for name, content in folder_files(backup)}
+
+
+def ciphertexts(services: Services) -> list[bytes]:
+    columns = (
+        CandidateDetail.value_encrypted,
+        Finding.note,
+        Finding.report_text,
+        FoundRecord.public_text,
+        FoundRecord.private_note,
+        Dispute.text,
+        Dispute.answer,
+    )
+    with services.db.reading() as session:
+        return [value for column in columns for value in session.scalars(select(column)) if value]
+
+
+def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
+    services: Services,
+    client: FlaskClient,
+    ats: FakeAts,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path_factory.mktemp("backups")
+    account_id, _ = factories.create_account(services)
+    product = check_factories.create_package(services, screenings=SCREENINGS)
+    order_id = factories.place_order(
+        services, account_id, product, "check", callback_url=f"{ats.url}/checks/1"
+    )
+    trip = Trip(services, client, order_id)
+    console = ConsoleClient.signed_in(services, client, "admin")
+    with capture_logs() as entries:
+        trip.consent()
+        deliver(services)
+        trip.work(console)
+        trip.read_report()
+        trip.dispute(console)
+        deliver(services)
+        trip.export(console)
+        places = written_places(services, folder / "first")
+        erased_texts = ciphertexts(services)
+        assert len(erased_texts) == len(DETAILS) + 6
+        erase_order(
+            services.db,
+            services.media,
+            services.secret_box,
+            order_id,
+            actor=ACTOR,
+            now=services.now(),
+        )
+    output = capfd.readouterr()
+    places |= {
+        "exports and lists": trip.exports,
+        "logs": str(entries).encode(),
+        "output": (output.out + output.err).encode(),
+        "callbacks": b"\n".join(request.body for request in ats.received),
+    }
+    assert b"completed" in places["callbacks"]
+    assert TYPED_REASON.encode() in places["rows"]  # an event of the order has it
+    assert find_leaks(SECRETS, places) == []
+
+    rest = written_places(services, folder / "second")
+    assert find_leaks(SECRETS | {"reason of staff": TYPED_REASON}, rest) == []
+    remains = [name for name, content in rest.items() for text in erased_texts if text in content]
+    assert remains == []
+    assert ciphertexts(services) == []

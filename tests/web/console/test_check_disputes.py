@@ -1,0 +1,81 @@
+"""Disputes in the console: the list, the answer, the overview."""
+
+from html import unescape
+
+import pytest
+from flask.testing import FlaskClient
+
+from provider.services import Services
+from tests import check_factories
+from tests.check_status_factories import DISPUTE_TEXT, dispute, has_open_dispute
+from tests.web.console_client import ConsoleClient
+
+ANSWER = "We asked the court again"
+
+
+@pytest.fixture
+def order_id(services: Services) -> str:
+    return check_factories.completed_check(services)
+
+
+def test_open_dispute_is_counted_listed_and_shown(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    dispute_id = dispute(services, order_id)
+    console = ConsoleClient.signed_in(services, client)
+    assert "Dispute about a background check" in console.get_text("/console/")
+    listing = console.get_text("/console/disputes/")
+    assert f"/console/disputes/{dispute_id}/" in listing
+    assert "It is about somebody else" in listing
+    assert DISPUTE_TEXT not in listing
+    assert f"/console/disputes/{dispute_id}/" in console.get_text(f"/console/checks/{order_id}/")
+    page = console.get_text(f"/console/disputes/{dispute_id}/")
+    assert DISPUTE_TEXT in page
+    assert "One employer names another end" in page
+
+
+def test_dispute_is_answered_once(services: Services, client: FlaskClient, order_id: str) -> None:
+    dispute_id = dispute(services, order_id)
+    console = ConsoleClient.signed_in(services, client)
+    path = f"/console/disputes/{dispute_id}/"
+    response = console.submit(path, page=path, answer=ANSWER, outcome="upheld")
+    assert response.status_code == 303
+    assert not has_open_dispute(services, order_id)
+    assert ANSWER in console.get_text(path)
+    assert dispute_id not in console.get_text("/console/disputes/")
+    assert dispute_id in console.get_text("/console/disputes/?state=ended")
+    assert "Dispute about a background check" not in console.get_text("/console/")
+    response = console.submit(path, answer="Another answer", outcome="corrected")
+    assert response.status_code == 409
+    assert "Another answer" not in console.get_text(path)
+
+
+def test_answer_without_a_text_keeps_the_dispute_open(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    path = f"/console/disputes/{dispute(services, order_id)}/"
+    console = ConsoleClient.signed_in(services, client)
+    response = console.submit(path, page=path, answer=" ", outcome="upheld")
+    assert response.status_code == 400
+    assert "Write an answer" in unescape(response.text)
+    assert has_open_dispute(services, order_id)
+
+
+def test_viewer_sees_no_dispute(services: Services, client: FlaskClient, order_id: str) -> None:
+    dispute_id = dispute(services, order_id)
+    console = ConsoleClient.signed_in(services, client, "viewer")
+    assert dispute_id not in console.get_text(f"/console/checks/{order_id}/")
+    for path in ("/console/disputes/", f"/console/disputes/{dispute_id}/"):
+        assert client.get(path).status_code == 403
+
+
+def test_list_of_disputes_has_pages(services: Services, client: FlaskClient) -> None:
+    account_order = check_factories.completed_check(services)
+    console = ConsoleClient.signed_in(services, client)
+    for screening in ("identity", "jobs", "record"):
+        dispute(services, account_order, screening)
+    text = console.get_text("/console/disputes/")
+    for name in ("Identity", "Employment history", "Criminal record"):
+        assert name in text
+    assert client.get("/console/disputes/?before=nothing").status_code == 404
+    assert client.get("/console/disputes/?state=wrong").status_code == 400
