@@ -11,6 +11,7 @@ from marshmallow import Schema
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from provider.core.accounts import Account
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
