@@ -9,6 +9,8 @@ from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
     assessments,
+    check_adverse,
+    check_decisions,
     checks,
     interview_captions,
     interview_completion,
@@ -20,6 +22,8 @@ from provider.web.report import interview_media
 
 for section in (interview_reviews, interview_completion, interview_captions):
     interviews.routes.register_blueprint(section.routes)
+for section in (check_adverse, check_decisions):
+    checks.routes.register_blueprint(section.routes)
 
 
 @dataclass(frozen=True)

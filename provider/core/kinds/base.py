@@ -97,6 +97,33 @@ def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
 
 
 @dataclass(frozen=True)
+class AlertCause:
+    """Something about orders that needs the staff: an alert tells them while it lasts.
+
+    `find` returns the public ids of the orders by account id. `advice` says what to do.
+    """
+
+    label: Text
+    advice: Text
+    find: Callable[[Session, datetime], Mapping[int, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class EmailParts:
+    """What an e-mail of the kind's own has beside the usual variables.
+
+    `attachments` are PDFs by their file name.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def _no_email_parts(_order: Order, _template: str, _secret_box: SecretBox) -> EmailParts:
+    return EmailParts()
+
+
+@dataclass(frozen=True)
 class ScriptedStep:
     """A step of an order in a sandbox. `is_good` says which of two results it leads to."""
 
@@ -123,6 +150,8 @@ class Kind:
     that name files.
     `find_missing_media` returns, by account id, the public ids of the orders of which a file was
     announced and never arrived, while the staff can still act. An alert tells them.
+    `alert_causes` are further causes of alerts, by a name that is stored.
+    `email_parts` returns the further variables and the attachments of an e-mail to a candidate.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
@@ -150,6 +179,8 @@ class Kind:
     find_missing_media: Callable[[Session, datetime], Mapping[int, Sequence[str]]] = (
         _find_no_missing_media
     )
+    alert_causes: Mapping[str, AlertCause] = field(default_factory=dict)
+    email_parts: Callable[[Any, str, SecretBox], EmailParts] = _no_email_parts
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

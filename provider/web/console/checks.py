@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 
 from provider.core import labels
 from provider.core.audit import Action
-from provider.core.kinds.check import Check, Finding
+from provider.core.kinds.check import Check, Finding, decisions
+from provider.core.kinds.check.adjudication import require_explanation
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
@@ -18,7 +19,7 @@ from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import authentication
+from provider.web.console import authentication, check_proposals
 from provider.web.console.authentication import requires
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
@@ -117,14 +118,18 @@ def complete(order_id: str) -> Response:
     try:
         with services.db.writing() as session:
             check = _lock_unchanged_check(session, order_id)
-            before = {"status": check.status}
-            check.conclude(
-                session, services.secret_box, authentication.current_staff().email, services.now()
-            )
+            before, staff = {"status": check.status}, authentication.current_staff().email
+            is_done = decisions.complete(session, services.secret_box, check, staff, services.now())
             subject, after = f"order:{order_id}", {"status": check.status}
-            authentication.record_act(session, Action.CHECK_COMPLETED, subject, before, after)
+            if is_done:
+                authentication.record_act(session, Action.CHECK_COMPLETED, subject, before, after)
+            else:
+                authentication.record_act(session, Action.CHECK_DECISION_PROPOSED, subject)
     except Conflict as error:
         return _render_confirmation(order_id, str(error), 409)
+    if not is_done:
+        flash("The outcomes wait for a second person, who confirms them or sends them back.")
+        return redirect(url_for(".detail", order_id=order_id))
     flash("The check is completed.", "success")
     return redirect(url_for("console.orders.detail", order_id=order_id))
 
@@ -156,11 +161,14 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
         raise Invalid(next(iter(problems.values())))
     if _find_conflicts(check):
         raise OutcomesChanged(OUTCOMES_CHANGED_MESSAGE)
+    proposals = check_proposals.find_proposals(session, check)
     changed_screenings = []
     for screening in check.screenings:
         status, report_text, note = _submitted_outcome(screening.key)
         # An outcome that the form did not change is left alone: a colleague may have changed it.
         if status and _is_changed_by_form(screening.key):
+            proposal = proposals.get(screening.key)
+            require_explanation(proposal, status, note, screening.name)
             actor = authentication.current_staff().email
             if check.record_finding(
                 session,
@@ -286,6 +294,7 @@ def _render_check(
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
         presence=presence_context(session, check),
         is_completed=check.status == COMPLETED,
+        **check_proposals.page_context(session, check),
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )
     return make_response(page, status_code)
@@ -304,6 +313,7 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             unexplained_screenings=check.unexplained_screenings(),
             outcomes=check.reported_findings(current_services().secret_box),
             overall_status=check.overall_status,
+            **check_proposals.page_context(session, check),
         )
     return make_response(page, status_code)
 

@@ -1,11 +1,12 @@
 """The evidence of a check: the findings of its screenings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from provider.core.labels import label_for, tone
 from provider.core.orders import Evidence
+from provider.texts import gettext, ngettext
 
 CLEAR, CONSIDER = "clear", "consider"
 
@@ -20,9 +21,13 @@ class ReportedFinding(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckEvidence(Evidence):
-    """The evidence of a check, with one finding per screening."""
+    """The evidence of a check, with one finding per screening.
+
+    `newer_check` says that this check is not the current one any more.
+    """
 
     findings: tuple[ReportedFinding, ...] = ()
+    newer_check: str = ""
 
     @property
     def overall_result(self) -> tuple[str, str] | None:
@@ -32,6 +37,7 @@ class CheckEvidence(Evidence):
 
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {
+            "newer_check": self.newer_check,
             "findings": [
                 {
                     "name": finding.name,
@@ -40,10 +46,25 @@ class CheckEvidence(Evidence):
                     "text": finding.text,
                 }
                 for finding in self.findings
-            ]
+            ],
         }
 
 
 def overall_status(statuses: Iterable[str]) -> str:
     """Return CONSIDER if one of the statuses is, else CLEAR."""
     return CONSIDER if CONSIDER in statuses else CLEAR
+
+
+def findings_sentence(findings: Sequence[ReportedFinding]) -> str:
+    """Return the sentence of the report; empty without a finding."""
+    if not findings:
+        return ""
+    consider_count, count = sum(finding.status == CONSIDER for finding in findings), len(findings)
+    if not consider_count:
+        return gettext("Nothing to consider in any screening.")
+    return ngettext(
+        "%(consider_count)d of %(num)d screening to consider.",
+        "%(consider_count)d of %(num)d screenings to consider.",
+        count,
+        consider_count=consider_count,
+    )

@@ -3,11 +3,30 @@
 from pathlib import Path
 from typing import Any
 
-from provider.core.kinds.base import Kind, KindTexts
+from provider.core.kinds.base import AlertCause, Kind, KindTexts
 from provider.core.kinds.check import content
+from provider.core.kinds.check.adjudication_rules import DISPOSITIONS, ESCALATE
+from provider.core.kinds.check.adverse_action import (
+    ACTION_LABELS,
+    ADVERSE_WITHDRAWN,
+    FINAL_ADVERSE,
+    PRE_ADVERSE,
+    READY,
+    STOPPED,
+    AdverseAction,
+    AdverseNotice,
+)
+from provider.core.kinds.check.adverse_work import (
+    END_NOTICE_CLOCKS,
+    RENEWAL,
+    UNDELIVERABLE_NOTICE,
+    find_undeliverable_notices,
+)
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
+from provider.core.kinds.check.finding_revision import FindingRevision
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.models import (
     CandidateDetail,
@@ -15,7 +34,10 @@ from provider.core.kinds.check.models import (
     Consent,
     Finding,
 )
+from provider.core.kinds.check.notice_email import email_parts
+from provider.core.kinds.check.notice_text import NOTICE_LABELS
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.renewal import Renewal, find_renewals_to_report
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.scripted import play_step
@@ -36,6 +58,11 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             finding.screening: check.decrypt_report_text(secret_box, finding)
             for finding in check.findings
         },
+        "notices": [
+            {"purpose": notice.purpose, **check.decrypt_notice(secret_box, notice)}
+            for action in check.adverse_actions
+            for notice in action.notices
+        ],
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
@@ -70,16 +97,34 @@ KIND = Kind(
             "consent": "Consent",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
+            "decision proposed": "Proposed to a second person",
+            "decision confirmed": "Confirmed by a second person",
+            "decision sent back": "Sent back by a second person",
+            "revised": "Outcome corrected",
+            "notice pre_adverse": "Notice before a decision sent",
+            "notice final_adverse": "Final notice sent",
+            "notice adverse_withdrawn": "Adverse action withdrawn",
+            "notice clock stopped": "Clock of the notice stopped",
+            "notice clock went on": "Clock of the notice goes on",
+            "notice time over": "The candidate’s time after the notice is over",
+            "notice sent again": "Notice sent again",
+            "notice handed over": "Notice handed over in another way",
+            **NOTICE_LABELS,
         },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
         "screening task": TASK_LABELS,
         "severity": SEVERITIES,
+        "disposition": DISPOSITIONS,
+        "adverse action": ACTION_LABELS,
         "found record": RECORD_KINDS,
     },
-    tones={CLEAR: "good", CONSIDER: "warn"},
+    tones={CLEAR: "good", CONSIDER: "warn", ESCALATE: "info", READY: "info", STOPPED: "wait"},
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+        PRE_ADVERSE: gettext_noop("%(company)s: about your background check"),
+        FINAL_ADVERSE: gettext_noop("%(company)s: a decision about your background check"),
+        ADVERSE_WITHDRAWN: gettext_noop("%(company)s: a letter to you no longer counts"),
     },
     personal_columns=(
         CandidateDetail.value_encrypted,
@@ -98,6 +143,19 @@ KIND = Kind(
         Dispute.answer,
         CheckCase.country,
         CheckCase.subdivision,
+        DecisionProposal.content,
+        DecisionProposal.reason,
+        FindingRevision.status,
+        FindingRevision.report_text,
+        FindingRevision.note,
+        FindingRevision.reason,
+        AdverseAction.state,
+        AdverseAction.jurisdiction,
+        AdverseAction.timezone,
+        AdverseAction.reason,
+        AdverseAction.end_reason,
+        AdverseNotice.content,
+        AdverseNotice.other_way,
     ),
     other_columns=(
         CandidateDetail.name,
@@ -122,6 +180,43 @@ KIND = Kind(
         ScreeningTask.assignee,
         ScreeningTask.due_on,
         ScreeningTask.definition,
+        DecisionProposal.public_id,
+        DecisionProposal.purpose,
+        DecisionProposal.basis,
+        DecisionProposal.proposed_by,
+        DecisionProposal.answer,
+        DecisionProposal.answered_by,
+        FindingRevision.public_id,
+        FindingRevision.screening,
+        FindingRevision.result_revision,
+        FindingRevision.entered_by,
+        FindingRevision.revised_by,
+        AdverseAction.public_id,
+        AdverseAction.waiting_days,
+        AdverseAction.days_after_dispute,
+        AdverseAction.suspensions,
+        AdverseAction.begun_by,
+        AdverseAction.ended_by,
+        AdverseNotice.public_id,
+        AdverseNotice.purpose,
+        AdverseNotice.text_version,
+        AdverseNotice.sent_by,
+        Renewal.renew_on,
+        Renewal.closed_by,
     ),
+    scheduled_works=(END_NOTICE_CLOCKS,),
+    alert_causes={
+        UNDELIVERABLE_NOTICE: AlertCause(
+            _("Notices to candidates came back"),
+            _("Correct the address and send the notice again, or hand it over in another way."),
+            lambda session, _now: find_undeliverable_notices(session),
+        ),
+        RENEWAL: AlertCause(
+            _("Checks to renew"),
+            _("Order the checks again in the ATS, or mark them as taken care of."),
+            find_renewals_to_report,
+        ),
+    },
+    email_parts=email_parts,
     work_permission=Permission.DECIDE_CHECKS,
 )

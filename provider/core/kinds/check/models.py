@@ -1,6 +1,6 @@
 """Checks: consents, candidate details and findings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from provider.core.kinds.check.adverse_action import AdverseAction
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_form
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
+from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.due_dates import due_date
 from provider.core.kinds.check.evidence import (
@@ -18,10 +21,13 @@ from provider.core.kinds.check.evidence import (
     CONSIDER,
     CheckEvidence,
     ReportedFinding,
+    findings_sentence,
     overall_status,
 )
+from provider.core.kinds.check.finding_revision import FindingRevision
 from provider.core.kinds.check.found_record import FoundRecord
 from provider.core.kinds.check.package import Package, text_digest
+from provider.core.kinds.check.renewal import Renewal
 from provider.core.kinds.check.screening_task import DONE, ScreeningTask, check_progress
 from provider.core.orders import (
     CONSENTED,
@@ -34,7 +40,6 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-from provider.texts import gettext, ngettext
 
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
@@ -72,6 +77,25 @@ class Consent(Base):
     check: Mapped["Check"] = relationship(back_populates="consents")
 
 
+Outcome = tuple[str, str, str]  # the status, the text in the report and the private note
+
+
+def clean_outcome(status: str, report_text: str, note: str) -> Outcome:
+    """Return an outcome with clean texts. Raises Invalid."""
+    if status not in (CLEAR, CONSIDER):
+        raise Invalid("Choose “clear” or “to consider”")
+    note = clean_text(note).replace("\r\n", "\n")
+    if len(note) > MAX_NOTE_LENGTH:
+        raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
+    report_text = clean_text(report_text).replace("\r\n", "\n")
+    if len(report_text) > MAX_REPORT_TEXT_LENGTH:
+        raise Invalid(
+            "A text in the report has at most %(maximum)d characters",
+            maximum=MAX_REPORT_TEXT_LENGTH,
+        )
+    return status, report_text, note
+
+
 class CandidateDetail(Base):
     """One field that the candidate filled in, encrypted separately."""
 
@@ -106,7 +130,7 @@ class Finding(Base):
     check: Mapped["Check"] = relationship(back_populates="findings")
 
 
-class Check(Order):
+class Check(CompletedCheck, Order):
     """A background check ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "check"}  # noqa: RUF012
@@ -128,6 +152,10 @@ class Check(Order):
     records: Mapped[list[FoundRecord]] = relationship(order_by=FoundRecord.id)
     disputes: Mapped[list[Dispute]] = relationship(order_by=Dispute.id)
     case: Mapped[CheckCase | None] = relationship()
+    proposals: Mapped[list[DecisionProposal]] = relationship(order_by=DecisionProposal.id)
+    revisions: Mapped[list[FindingRevision]] = relationship(order_by=FindingRevision.id)
+    adverse_actions: Mapped[list[AdverseAction]] = relationship(order_by=AdverseAction.id)
+    renewal: Mapped[Renewal | None] = relationship()
 
     @property
     def content(self) -> PackageContent:
@@ -235,6 +263,7 @@ class Check(Order):
         the earlier screenings were allowed.
         """
         super().reopen(session, secret_box, actor, reason, now)
+        self.end_by_reopening(actor, now)
         for row in (*self.candidate_details, *self.findings, *self.tasks):
             session.delete(row)
         session.flush()
@@ -258,32 +287,14 @@ class Check(Order):
         """
         self._require_consented()
         name = self.find_screening(screening).name
-        if status not in (CLEAR, CONSIDER):
-            raise Invalid("Choose “clear” or “to consider”")
-        note = clean_text(note).replace("\r\n", "\n")
-        if len(note) > MAX_NOTE_LENGTH:
-            raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
-        report_text = clean_text(report_text).replace("\r\n", "\n")
-        if len(report_text) > MAX_REPORT_TEXT_LENGTH:
-            raise Invalid(
-                "A text in the report has at most %(maximum)d characters",
-                maximum=MAX_REPORT_TEXT_LENGTH,
-            )
+        outcome = clean_outcome(status, report_text, note)
         finding = self.find_finding(screening)
-        if finding and self.decrypt_finding(secret_box, finding) == (status, report_text, note):
+        if finding and self.decrypt_finding(secret_box, finding) == outcome:
             return False
         if finding is None:
             finding = Finding(screening=screening)
             self.findings.append(finding)
-        finding.note = (
-            secret_box.encrypt(note, self._row_path(f"finding/{screening}")) if note else None
-        )
-        finding.report_text = (
-            secret_box.encrypt(report_text, self._row_path(f"finding/{screening}/report"))
-            if report_text
-            else None
-        )
-        finding.status, finding.actor, finding.found_at = status, actor, now
+        self.write_finding(secret_box, finding, outcome, actor, now)
         task = self.find_task(screening)
         task.state, task.done_at, task.clock_stopped_at = DONE, now, None
         self.record_event(
@@ -291,6 +302,23 @@ class Check(Order):
         )
         self.update_progress(session)
         return True
+
+    def write_finding(
+        self,
+        secret_box: SecretBox,
+        finding: Finding,
+        outcome: Outcome,
+        actor: str,
+        now: datetime,
+    ) -> None:
+        """Encrypt an outcome that `clean_outcome` has returned into its finding."""
+        finding.status, report_text, note = outcome
+        path = self._row_path(f"finding/{finding.screening}")
+        finding.note = secret_box.encrypt(note, path) if note else None
+        finding.report_text = (
+            secret_box.encrypt(report_text, f"{path}/report") if report_text else None
+        )
+        finding.actor, finding.found_at = actor, now
 
     def find_finding(self, screening: str) -> Finding | None:
         """Return the finding of a screening; None before its outcome is entered."""
@@ -306,7 +334,7 @@ class Check(Order):
         row_path = self._row_path(f"finding/{finding.screening}/report")
         return secret_box.decrypt(finding.report_text, row_path) if finding.report_text else ""
 
-    def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> tuple[str, str, str]:
+    def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> Outcome:
         """Return the status, the text in the report and the private note."""
         return (
             finding.status,
@@ -315,10 +343,16 @@ class Check(Order):
         )
 
     def conclude(self, session: Session, secret_box: SecretBox, actor: str, now: datetime) -> None:
-        """Complete the check.
+        """Complete the check. Raises Conflict as `require_decided` does."""
+        self.require_decided()
+        self.complete(session, secret_box, self.build_result(), actor, now)
+        self.schedule_renewal(session, secret_box, self.content.valid_months, now)
 
-        Raises Conflict while a screening has no outcome, or is to consider without a text in the
-        report: the recruiter must learn the reason.
+    def require_decided(self) -> None:
+        """Raise Conflict unless the check can be completed.
+
+        It cannot while a screening has no outcome, or is to consider without a text in the report:
+        the recruiter must learn the reason.
         """
         self._require_consented()
         if open_screenings := self.open_screenings():
@@ -327,13 +361,11 @@ class Check(Order):
         if unexplained_screenings := self.unexplained_screenings():
             names = ", ".join(screening.name for screening in unexplained_screenings)
             raise Conflict("There is no text in the report yet for: %(names)s", names=names)
-        figures = {
-            "overall_status": self.overall_status,
-            "findings": [
-                {"name": name, "status": status} for name, status in self.finding_statuses()
-            ],
-        }
-        self.complete(session, secret_box, Result(figures=figures), actor, now)
+
+    def build_result(self) -> Result:
+        """Return a result with the outcomes of the screenings."""
+        findings = [{"name": name, "status": status} for name, status in self.finding_statuses()]
+        return Result(figures={"overall_status": self.overall_status, "findings": findings})
 
     @property
     def overall_status(self) -> str:
@@ -386,7 +418,10 @@ class Check(Order):
             for finding in self.result_figures.get("findings", ())
         )
         return CheckEvidence.from_figures(
-            self.result_figures, sentence=_findings_sentence(findings), findings=findings
+            self.result_figures,
+            sentence=findings_sentence(findings),
+            findings=findings,
+            newer_check=self.describe_newer_check(secret_box),
         )
 
     def _build_consent(
@@ -412,17 +447,3 @@ class Check(Order):
     def _signature_row_path(self, given_at: datetime) -> str:
         # The time is part of the path: a consent whose time was changed can no longer be decrypted.
         return self._row_path(f"consent/{given_at.isoformat()}")
-
-
-def _findings_sentence(findings: Sequence[ReportedFinding]) -> str:
-    if not findings:
-        return ""
-    consider_count, count = sum(finding.status == CONSIDER for finding in findings), len(findings)
-    if not consider_count:
-        return gettext("Nothing to consider in any screening.")
-    return ngettext(
-        "%(consider_count)d of %(num)d screening to consider.",
-        "%(consider_count)d of %(num)d screenings to consider.",
-        count,
-        consider_count=consider_count,
-    )
