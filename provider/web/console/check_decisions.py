@@ -143,7 +143,7 @@ def _render(
         check = Check.find(session, order_id)
         entry, finding = check.find_screening(screening), check.find_finding(screening)
         if finding is None:
-            raise NotFound("This screening has no outcome")
+            raise Conflict("This screening has no outcome yet")
         status, report_text, note = check.decrypt_finding(box, finding)
         present = RevisionForm(screening, status, report_text, note, "")
         page = render_template(

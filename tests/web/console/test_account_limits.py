@@ -66,6 +66,8 @@ class World:
             "run_id": self.run,
             "template": "invitation",
             "language": "en",
+            "purpose": "pre_adverse",
+            "screening": "criminal",
         }.get(argument, "nothing")
 
 
@@ -213,7 +215,11 @@ def test_limited_staff_read_the_pages_of_their_own_account(
     ConsoleClient.signed_in(services, client, role, [own.account_id])
     pages = 0
     for endpoint, method, rule in limited_routes(pages_app, role):
-        has_file = {"recording_id", "file_id"} & rule.arguments  # no order of this test has one
+        has_file = {
+            "recording_id",
+            "file_id",
+            "notice_id",
+        } & rule.arguments  # no order of this test has one
         if method != "GET" or not has_account(rule) or has_file:
             continue
         for path in paths(rule, own, kind_of(endpoint)):

@@ -61,9 +61,7 @@ def test_newer_check_of_the_person_replaces_an_older_pass(
     other_package = check_factories.create_package(services, "other", "Other")
     passed = complete(services, package, 1, CLEAR)
     clock.advance(timedelta(days=1))
-    found = complete(
-        services, package, 2, check_factories.OUTCOMES, "LAKITA_marrero@gmail.com"
-    )
+    found = complete(services, package, 2, check_factories.OUTCOMES, "LAKITA_marrero@gmail.com")
     somebody = complete(services, package, 3, CLEAR, "somebody@example.com")
     of_other_package = complete(services, other_package, 4, CLEAR)
     assert newer_of(services, passed) == found
