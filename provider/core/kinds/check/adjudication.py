@@ -94,7 +94,7 @@ def save_draft(
     The caller has locked the account.
     """
     if len(rows) > MAX_RULES:
-        raise Invalid(f"A matrix has at most {MAX_RULES} rules")
+        raise Invalid("A matrix has at most %(maximum)d rules", maximum=MAX_RULES)
     rules = [Rule.parse(row).to_json() for row in rows]
     draft = find_draft(session, account_id)
     if draft is None:

@@ -47,7 +47,10 @@ class Rule:
         """Return the rule of stored or submitted fields. Raises Invalid."""
         age = str(fields.get("max_age_years") or "").strip()
         if age and not (age.isascii() and age.isdigit() and 1 <= int(age) <= MAX_AGE_YEARS):
-            raise Invalid(f"The greatest age is a whole number of years from 1 to {MAX_AGE_YEARS}")
+            raise Invalid(
+                "The greatest age is a whole number of years from 1 to %(maximum)d",
+                maximum=MAX_AGE_YEARS,
+            )
         rule = cls(
             disposition=str(fields.get("disposition") or ""),
             record_kind=str(fields.get("record_kind") or ""),

@@ -76,7 +76,7 @@ def begin(
     if jurisdiction is None:
         raise Invalid("Choose a place of the list")
     if days < (minimum := least_days(check, jurisdiction)):
-        raise Invalid(f"The wait is at least {minimum} business days there")
+        raise Invalid("The wait is at least %(minimum)d business days there", minimum=minimum)
     if jurisdiction.needs_rights_text and not rights_texts(check):
         raise Conflict(
             "This place requires a text about the candidate’s rights: add one with the purpose "
@@ -176,7 +176,7 @@ def record_other_way(
     """Record how a notice reached the candidate whose e-mail came back, such as by post."""
     description = " ".join(description.split())
     if not 3 <= len(description) <= MAX_OTHER_WAY_LENGTH:
-        raise Invalid(f"Say how, in 3 to {MAX_OTHER_WAY_LENGTH} characters")
+        raise Invalid("Say how, in 3 to %(maximum)d characters", maximum=MAX_OTHER_WAY_LENGTH)
     action, notice = _require_undeliverable(check, purpose)
     notice.undeliverable_at, notice.other_way = None, description
     check.record_event(session, "notice handed over", actor, now)

@@ -127,11 +127,15 @@ def save_text(
         raise Invalid("There is no such notice")
     text = text.replace("\r\n", "\n").strip()
     if not 1 <= len(text) <= MAX_NOTICE_LENGTH:
-        raise Invalid(f"Write a text of at most {MAX_NOTICE_LENGTH} characters")
+        raise Invalid("Write a text of at most %(maximum)d characters", maximum=MAX_NOTICE_LENGTH)
     for name in _PARAMETER.findall(text):
         if name not in PARAMETERS or (name == "last_day" and purpose != PRE_ADVERSE):
             known = ", ".join(f"{{{known}}}" for known in PARAMETERS)
-            raise Invalid(f"“{{{name}}}” is not known here: a notice can name {known}")
+            raise Invalid(
+                "“%(name)s” is not known here: a notice can name %(known)s",
+                name="{" + name + "}",
+                known=known,
+            )
     present = find_text(session, account_id, purpose)
     if present and present.text == text:
         return None
