@@ -17,6 +17,7 @@ from provider.core.orders import CONSENTED, PENDING
 from provider.errors import ProviderError
 from provider.services import current_services
 from provider.texts import Text
+from provider.web.candidate import check_notices
 from provider.web.candidate.responses import branding_context, redirect_to_landing
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 from provider.web.client_address import client_address
@@ -24,6 +25,8 @@ from provider.web.client_address import client_address
 CheckRequest = CandidateRequest[Check]
 
 routes = Blueprint("check", __name__, url_prefix="/o/<public_id>/consent")
+
+routes.register_blueprint(check_notices.routes)
 
 # Characters of a submitted value that the page shows again.
 MAX_VALUE_LENGTH = 2000
