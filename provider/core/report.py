@@ -7,7 +7,7 @@ from datetime import datetime
 from provider.core.colours import DEFAULT_FILL, fill_colour
 from provider.core.labels import format_duration, format_percent, label_for
 from provider.core.orders import CONSENTED, Evidence, Order, Result
-from provider.core.orders.corrected_result import RESCORED
+from provider.core.orders.corrected_result import RESCORED, REVISED
 from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
@@ -38,6 +38,7 @@ class Report:
     started_at: datetime | None = None  # None for a kind without a start
     candidate_act: tuple[str, datetime] | None = None  # the label and time of a submission
     rescored_at: datetime | None = None  # when the scoring was corrected
+    revised_at: datetime | None = None  # when a finding was corrected
     language: str = ""  # of the product's texts; empty if the document names none
     accent: str = DEFAULT_FILL
 
@@ -52,6 +53,8 @@ class Report:
             dates += [self.candidate_act, (gettext("Result ready"), self.finished_at)]
         if self.rescored_at:
             dates.append((gettext("Scored again, with corrected scoring"), self.rescored_at))
+        if self.revised_at:
+            dates.append((gettext("Corrected"), self.revised_at))
         return tuple(dates)
 
     @property
@@ -132,7 +135,8 @@ def build_report(order: Order, secret_box: SecretBox, places: Set[str]) -> Repor
         invited_at=_find_invitation(order),
         started_at=order.started_at,
         candidate_act=_find_candidate_act(order),
-        rescored_at=_find_rescoring(order, result),
+        rescored_at=_find_correction(order, result, RESCORED),
+        revised_at=_find_correction(order, result, REVISED),
         language=str(order.version.content.get("language") or ""),
         accent=fill_colour(order.account.branding.get("colour")),
     )
@@ -144,10 +148,10 @@ def _find_invitation(order: Order) -> datetime:
     return max([order.placed_at, *reopenings])
 
 
-def _find_rescoring(order: Order, result: Result) -> datetime | None:
-    """Return when a result replaced another one; None for a first result."""
+def _find_correction(order: Order, result: Result, event_type: str) -> datetime | None:
+    """Return when a result replaced another one by such an event; None for a first result."""
     is_corrected = any(
-        event.type == RESCORED and event.revision == result.revision for event in order.events
+        event.type == event_type and event.revision == result.revision for event in order.events
     )
     return result.created_at if is_corrected else None
 

@@ -11,7 +11,9 @@ from provider.web.console import (
     assessment_trial,
     assessments,
     check_additions,
+    check_adverse,
     check_consent,
+    check_decisions,
     check_legal_texts,
     check_questions,
     check_queue,
@@ -28,7 +30,15 @@ from provider.web.report import interview_media
 
 for section in (interview_reviews, interview_completion, interview_captions):
     interviews.routes.register_blueprint(section.routes)
-for section in (check_screening, check_questions, check_records, check_additions, check_consent):
+for section in (
+    check_additions,
+    check_adverse,
+    check_consent,
+    check_decisions,
+    check_questions,
+    check_records,
+    check_screening,
+):
     checks.routes.register_blueprint(section.routes)
 
 

@@ -112,6 +112,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "checks.details.listing": ("/console/checks/{done_check}/details",),
     "disputes.listing": ("/console/disputes/", "/console/disputes/?state=ended"),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
+    "checks.adverse.detail": ("/console/checks/{done_check}/adverse/",),
+    "renewals.listing": ("/console/renewals/",),
     "deliveries.listing": (
         *(
             f"{DELIVERIES_PATH}?state={state}"
@@ -183,6 +185,10 @@ PAGES: dict[str, tuple[str, ...]] = {
     "account_settings.product_choice": ("/console/accounts/{account}/products",),
     "account_emails.listing": ("/console/accounts/{account}/emails/",),
     "account_emails.detail": ("/console/accounts/{account}/emails/invitation/en",),
+    "adjudication.detail": ("/console/accounts/{account}/adjudication/",),
+    "adjudication.try_draft": ("/console/accounts/{account}/adjudication/try",),
+    "notice_texts.listing": ("/console/accounts/{account}/notices/",),
+    "notice_texts.detail": ("/console/accounts/{account}/notices/pre_adverse",),
     "account_tokens.detail": ("/console/accounts/{account}/tokens",),
     "account_tokens.confirm_revocation": ("/console/accounts/{account}/tokens/1/revoke",),
     "usage.listing": ("/console/usage/", "/console/usage/?account={inactive_account}"),
@@ -213,6 +219,8 @@ EXCLUDED_ENDPOINTS = {
     "assessments.answer_file",
     "marking.answer_file",
     "marking.answer_picture",
+    "checks.decisions.revision",  # the screenings of a check differ
+    "checks.adverse.notice_pdf",
     "interviews.files.answer_file",
     "checks.documents.detail",
     "checks.documents.page_picture",

@@ -146,7 +146,7 @@ def test_preview_of_an_unknown_template_lists_those_of_the_kind(
 ) -> None:
     message = error_message(run("email", "preview", "thanks", "--kind", "check", code=1))
     assert message.startswith("There is no e-mail “thanks” of this kind: there are invitation")
-    assert message.endswith("consent")
+    assert message.endswith("consent, pre_adverse, final_adverse, adverse_withdrawn")
 
 
 @pytest.mark.both

@@ -9,6 +9,13 @@ from zoneinfo import available_timezones
 
 from provider.config import parse_duration
 from provider.core.accounts.account import Account
+from provider.core.accounts.check_settings import (
+    SECOND_PERSON_RULES,
+    notice_days,
+    second_person_rule,
+    set_notice_days,
+    set_second_person,
+)
 from provider.core.accounts.email_policy import (
     CANDIDATE_EMAILS,
     read_candidate_emails,
@@ -346,6 +353,21 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             _set_check_copies,
             lambda account: "yes" if account.gives_check_copies else "no",
             is_switch=True,
+        ),
+        CommonSetting(
+            "second_person",
+            "Second person for checks",
+            f"when a second person must confirm the outcomes: {', '.join(SECOND_PERSON_RULES)}",
+            set_second_person,
+            second_person_rule,
+        ),
+        CommonSetting(
+            "notice_days",
+            "Days between two notices",
+            "business days after the notice before a decision against a candidate, 1 to 60; some "
+            "places require more",
+            set_notice_days,
+            lambda account: str(notice_days(account)),
         ),
         CommonSetting(
             "sandbox_outcomes",

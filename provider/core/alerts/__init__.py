@@ -14,6 +14,7 @@ from provider.core.alerts.causes import (
     find_mail_server_pause,
     find_troubles,
     is_about_missing_media,
+    kind_cause_of,
     title_of,
 )
 from provider.core.alerts.watch import (
@@ -41,6 +42,7 @@ __all__ = [
     "find_mail_server_pause",
     "find_troubles",
     "is_about_missing_media",
+    "kind_cause_of",
     "list_ended_alerts",
     "list_open_alerts",
     "snooze_alert",

@@ -2,7 +2,7 @@
 
 A cause is the name of a queue, which names an account, a channel and a host; or MAIL_SERVER, whose
 pause stops the e-mails of all accounts; or ACCOUNT/MISSING_MEDIA, for files of candidates that were
-announced and never arrived.
+announced and never arrived; or ACCOUNT and the name of a cause that a kind describes.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.accounts import Account
 from provider.core.kinds import KINDS
+from provider.core.kinds.base import AlertCause
 from provider.core.labels import label_for
 from provider.outbox import EMAIL, PARKED, Message, Pause, QueueName, is_in_state
 from provider.texts import gettext
@@ -34,6 +35,7 @@ class Trouble:
     """The present state of a cause; `reason` is that of its pause, if there is one.
 
     `missing_count` counts the orders of which a file is missing, and `missing` names some of them.
+    `order_count` and `orders` are those of a kind's cause.
     """
 
     cause: str
@@ -41,10 +43,12 @@ class Trouble:
     reason: str = ""
     missing_count: int = 0
     missing: tuple[str, ...] = ()
+    order_count: int = 0
+    orders: tuple[str, ...] = ()
 
     @property
     def is_present(self) -> bool:
-        return bool(self.failed_count or self.reason or self.missing_count)
+        return bool(self.failed_count or self.reason or self.missing_count or self.order_count)
 
 
 def title_of(session: Session, cause: str) -> str:
@@ -55,7 +59,9 @@ def title_of(session: Session, cause: str) -> str:
     account = session.get(Account, name.account_id)
     if account is None:
         return gettext("E-mails to the staff")
-    return f"{account.name}: {name.host or label_for('channel', name.channel)}"
+    kind_cause = kind_cause_of(cause)
+    what = str(kind_cause.label) if kind_cause else label_for("channel", name.channel)
+    return f"{account.name}: {name.host or what}"
 
 
 def account_of(cause: str) -> int | None:
@@ -92,7 +98,29 @@ def find_troubles(session: Session, now: datetime) -> dict[str, Trouble]:
             troubles[cause] = Trouble(
                 cause, missing_count=len(orders), missing=tuple(orders[:MAX_NAMED_ORDERS])
             )
+    for cause, orders in find_kind_causes(session, now).items():
+        if is_watched(cause):
+            named = tuple(orders[:MAX_NAMED_ORDERS])
+            troubles[cause] = Trouble(cause, order_count=len(orders), orders=named)
     return troubles
+
+
+def find_kind_causes(session: Session, now: datetime) -> dict[str, list[str]]:
+    """Return the orders of the kinds' own causes, by cause."""
+    return {
+        str(QueueName(account_id, name)): list(orders)
+        for name, cause in _kind_causes().items()
+        for account_id, orders in cause.find(session, now).items()
+    }
+
+
+def kind_cause_of(cause: str) -> AlertCause | None:
+    """Return the description of a kind's own cause; None for another one."""
+    return None if cause == MAIL_SERVER else _kind_causes().get(QueueName.parse(cause).channel)
+
+
+def _kind_causes() -> dict[str, AlertCause]:
+    return {name: cause for kind in KINDS.values() for name, cause in kind.alert_causes.items()}
 
 
 def is_about_missing_media(cause: str) -> bool:
@@ -117,6 +145,8 @@ def has_recovered(session: Session, cause: str, now: datetime) -> bool:
         return session.get(Pause, MAIL_SERVER_SCOPE) is None
     if is_about_missing_media(cause):
         return QueueName.parse(cause).account_id not in find_missing_media(session, now)
+    if kind_cause_of(cause):
+        return cause not in find_kind_causes(session, now)
     scopes = QueueName.parse(cause).pause_scopes
     is_paused = any(
         pause.scope in scopes and pause.scope != MAIL_SERVER_SCOPE

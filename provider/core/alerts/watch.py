@@ -14,10 +14,12 @@ from provider.core.alerts.alert import DeliveryAlert, list_open_alerts
 from provider.core.alerts.causes import (
     MAIL_SERVER,
     account_of,
+    find_kind_causes,
     find_missing_media,
     find_troubles,
     has_recovered,
     is_about_missing_media,
+    kind_cause_of,
 )
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import STAFF_QUEUE, list_alert_recipients
@@ -72,7 +74,8 @@ def _notify(session: Session, alert: DeliveryAlert, topic: str, now: datetime) -
     """Append an e-mail to each chosen member of the staff."""
     if alert.cause == MAIL_SERVER and topic != ALERT_ENDED:
         return  # the e-mail could not leave; the console shows the alert
-    if is_about_missing_media(alert.cause) and topic == ALERT_ENDED:
+    is_about_orders = is_about_missing_media(alert.cause) or kind_cause_of(alert.cause)
+    if is_about_orders and topic == ALERT_ENDED:
         return  # the staff have acted, or it is too late
     for staff in list_alert_recipients(session, account_of(alert.cause)):
         key = str(OrderingKey(alert.public_id, str(staff.id)))
@@ -103,6 +106,8 @@ def _run(context: WorkContext) -> None:
 
 def _is_needed(session: Session, now: datetime) -> bool:
     if list_open_alerts(session) or find_missing_media(session, now):
+        return True
+    if find_kind_causes(session, now):
         return True
     has_pause = session.scalar(select(Pause.scope).limit(1)) is not None
     failed = select(Message.id).where(outbox.is_in_state(outbox.PARKED)).limit(1)

@@ -15,14 +15,17 @@ from provider.core.accounts.settings import contact_url
 from provider.core.emails.composition import Draft, compose
 from provider.core.emails.own_text import EmailText
 from provider.core.kinds import KINDS
+from provider.core.kinds.base import EmailParts
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
 from provider.core.orders.accommodation import Decision
 from provider.core.text_cleaning import clean_line
+from provider.storage.secrets import SecretBox
 from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
 from provider.texts.templates import translate_templates
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
+NO_PARTS = EmailParts()
 TEXT_WIDTH = 68  # characters of a line in the text part
 
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
@@ -55,15 +58,17 @@ def render_email(
     kind_context: Mapping[str, Any] | None = None,
     decision: Decision | None = None,
     own_text: EmailText | None = None,
+    parts: EmailParts = NO_PARTS,
 ) -> bytes:
     """Render an e-mail to the candidate of an order, as RFC 5322 bytes with text and HTML parts.
 
     `template` is a key of EMAIL_SUBJECTS or of the kind's `email_subjects`. `kind_context` has the
     variables of the order's kind. `decision` is that of the e-mail about an accommodation.
-    `own_text` is the account's for this template and the language of `language_of`.
+    `own_text` is the account's for this template and the language of `language_of`. `parts` are
+    what the order's kind adds to this e-mail.
     """
     with use_language(language_of(order)):
-        context = {**_template_context(order, url, now), **(kind_context or {})}
+        context = {**_template_context(order, url, now), **(kind_context or {}), **parts.variables}
         if decision:
             lines = decision.terms.lines(order)
             context |= {"decision": decision, "decision_lines": lines}
@@ -76,7 +81,7 @@ def render_email(
             for extension in ("txt", "html")
         )
     return compose(
-        Draft(order.candidate.email, context["company"], subject, text, html),
+        Draft(order.candidate.email, context["company"], subject, text, html, parts.attachments),
         sender=sender,
         message_id=message_id,
         now=now,
@@ -86,6 +91,12 @@ def render_email(
 def language_of(order: Order) -> str:
     """Return the language of the e-mails of an order."""
     return order.texts_language or DEFAULT_LANGUAGE
+
+
+def collect_parts(order: Order, template: str, secret_box: SecretBox) -> EmailParts:
+    """Return what the order's kind adds to an e-mail, in the language of `language_of`."""
+    with use_language(language_of(order)):
+        return KINDS[order.kind].email_parts(order, template, secret_box)
 
 
 def find_own_text(session: Session, order: Order, template: str) -> EmailText | None:

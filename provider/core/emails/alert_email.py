@@ -13,6 +13,7 @@ from provider.core.alerts import (
     Trouble,
     find_troubles,
     is_about_missing_media,
+    kind_cause_of,
     title_of,
 )
 from provider.core.emails.staff_email import TIMEZONE, compose_staff_email
@@ -42,6 +43,8 @@ def render_alert_email(
         title = title_of(session, alert.cause)
         trouble = find_troubles(session, now).get(alert.cause, Trouble(alert.cause))
         is_missing_media = is_about_missing_media(alert.cause)
+        kind_cause = kind_cause_of(alert.cause)
+        subject = MISSING_SUBJECT if is_missing_media else SUBJECTS[topic]
         context = {
             "is_over": topic == ALERT_ENDED,
             "title": title,
@@ -50,13 +53,16 @@ def render_alert_email(
             "is_missing_media": is_missing_media,
             "missing_count": trouble.missing_count,
             "missing": ", ".join(trouble.missing),
+            "advice": str(kind_cause.advice) if kind_cause else "",
+            "order_count": trouble.order_count,
+            "orders": ", ".join(trouble.orders),
             "opened_at_text": labels.format_datetime(alert.opened_at, TIMEZONE),
             "ended_at_text": labels.format_datetime(alert.ended_at or now, TIMEZONE),
             "url": url,
         }
         return compose_staff_email(
             "staff_alert",
-            gettext(MISSING_SUBJECT if is_missing_media else SUBJECTS[topic], title=title),
+            title if kind_cause else gettext(subject, title=title),
             context,
             to=to,
             sender=sender,

@@ -1,6 +1,7 @@
 """E-mails as RFC 5322 bytes: headers, a text part and an HTML part."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from email import policy
 from email.header import Header
@@ -20,13 +21,17 @@ UNDISCLOSED_RECIPIENTS = "undisclosed-recipients:;"
 
 @dataclass(frozen=True)
 class Draft:
-    """The recipient's address, the sender's name, the subject and both bodies of an e-mail."""
+    """The recipient's address, the sender's name, the subject and both bodies of an e-mail.
+
+    `attachments` are PDFs by their file name.
+    """
 
     to: str
     sender_name: str
     subject: str
     text: str
     html: str
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def compose(draft: Draft, *, sender: str, message_id: str, now: datetime) -> bytes:
@@ -42,6 +47,8 @@ def compose(draft: Draft, *, sender: str, message_id: str, now: datetime) -> byt
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     message.set_content(draft.text, cte="quoted-printable")
     message.add_alternative(draft.html, subtype="html", cte="quoted-printable")
+    for name, pdf in draft.attachments.items():
+        message.add_attachment(pdf, maintype="application", subtype="pdf", filename=name)
     is_international = not str(message["To"]).isascii()
     rest = message.as_bytes(policy=policy.SMTPUTF8 if is_international else policy.SMTP)
     return _subject_header(draft.subject) + rest

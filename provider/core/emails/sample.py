@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Account
-from provider.core.emails import EMAIL_SUBJECTS, render_email
+from provider.core.emails import EMAIL_SUBJECTS, collect_parts, render_email
 from provider.core.emails.own_text import EmailText
 from provider.core.emails.staff_email import SAMPLE_TOPIC
 from provider.core.kinds import KINDS
@@ -99,4 +99,5 @@ def render_sample(
         kind_context=order.kind_context(secret_box),
         decision=SAMPLE_DECISION,
         own_text=own_text,
+        parts=collect_parts(order, template, secret_box),
     )

@@ -139,6 +139,32 @@ def _list_no_work(_today: date) -> Sequence[StaffWork]:
     return ()
 
 
+class AlertCause:
+    """Something about orders that needs the staff: an alert tells them while it lasts.
+
+    `find` returns the public ids of the orders by account id. `advice` says what to do.
+    """
+
+    label: Text
+    advice: Text
+    find: Callable[[Session, datetime], Mapping[int, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class EmailParts:
+    """What an e-mail of the kind's own has beside the usual variables.
+
+    `attachments` are PDFs by their file name.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def _no_email_parts(_order: Order, _template: str, _secret_box: SecretBox) -> EmailParts:
+    return EmailParts()
+
+
 @dataclass(frozen=True)
 class ScriptedStep:
     """A step of an order in a sandbox. `is_good` says which of two results it leads to."""
@@ -172,6 +198,8 @@ class Kind:
     of the kind deletes a part, because the time of its storage is over.
     `account_checks` are by the name of an account's setting: each raises Invalid for a value that
     names something of the kind that there is not.
+    `alert_causes` are further causes of alerts, by a name that is stored.
+    `email_parts` returns the further variables and the attachments of an e-mail to a candidate.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
@@ -204,6 +232,8 @@ class Kind:
     )
     find_texts: Callable[[Session, str], Sequence[RecordedText]] = _find_no_texts
     list_expired: Callable[[Session, datetime], Mapping[str, Sequence[str]]] = _list_nothing_expired
+    alert_causes: Mapping[str, AlertCause] = field(default_factory=dict)
+    email_parts: Callable[[Any, str, SecretBox], EmailParts] = _no_email_parts
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

@@ -1,4 +1,4 @@
-"""A result that replaces another one, because the scoring of the product was corrected."""
+"""A result that replaces another one: the scoring, or a finding, was corrected."""
 
 from datetime import datetime
 
@@ -10,11 +10,17 @@ from provider.core.orders.states import COMPLETED
 from provider.core.orders.status_change import StatusChange, notify_subscribers
 from provider.errors import Conflict
 
-RESCORED = "rescored"  # the event
+RESCORED, REVISED = "rescored", "revised"  # the events
 
 
 def publish_corrected_result(
-    session: Session, order: Order, result: Result, actor: str, reason: str, now: datetime
+    session: Session,
+    order: Order,
+    result: Result,
+    actor: str,
+    reason: str,
+    now: datetime,
+    event: str = RESCORED,
 ) -> None:
     """Store a result of a completed order as its next revision, and tell the ATS.
 
@@ -26,6 +32,6 @@ def publish_corrected_result(
     result.revision, result.created_at = order.revision + 1, now
     order.results.append(result)
     order.write_state(session, COMPLETED, order.progress, revision=result.revision)
-    order.record_event(session, RESCORED, actor, now, reason)
+    order.record_event(session, event, actor, now, reason)
     change = StatusChange(order, COMPLETED, COMPLETED, order.revision, result, now, reason)
     notify_subscribers(session, change)

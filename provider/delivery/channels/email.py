@@ -280,4 +280,5 @@ class EmailChannel(Channel):
             kind_context=order.kind_context(self.services.secret_box),
             decision=decision,
             own_text=emails.find_own_text(session, order, claim.topic),
+            parts=emails.collect_parts(order, claim.topic, self.services.secret_box),
         )

@@ -28,7 +28,7 @@ from provider.errors import NotFound, ProviderError
 from provider.services import current_services
 from provider.texts import Text
 from provider.texts import lazy_gettext as _
-from provider.web.candidate import check_details
+from provider.web.candidate import check_details, check_notices
 from provider.web.candidate.check_steps import (
     CheckRequest,
     asks_for_country,
@@ -43,6 +43,8 @@ from provider.web.client_address import client_address
 
 routes = Blueprint("check", __name__, url_prefix="/o/<public_id>/consent")
 routes.register_blueprint(check_details.routes)
+
+routes.register_blueprint(check_notices.routes)
 
 COUNTRY, DISCLOSURE = "candidate.check.country_form", "candidate.check.disclosure"
 TEXT, REVIEW = "candidate.check.legal_text", "candidate.check.review"

@@ -9,7 +9,8 @@ from werkzeug.wrappers import Response
 
 from provider.core import labels
 from provider.core.audit import Action
-from provider.core.kinds.check import Check, Finding
+from provider.core.kinds.check import Check, Finding, decisions
+from provider.core.kinds.check.adjudication import require_explanation
 from provider.core.kinds.check.check_document import list_documents
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
@@ -19,7 +20,7 @@ from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import authentication, check_details
+from provider.web.console import authentication, check_details, check_proposals
 from provider.web.console.authentication import requires
 from provider.web.console.check_details import list_details
 from provider.web.console.check_disputes import list_disputes
@@ -107,14 +108,18 @@ def complete(order_id: str) -> Response:
     try:
         with services.db.writing() as session:
             check = _lock_unchanged_check(session, order_id)
-            before = {"status": check.status}
-            check.conclude(
-                session, services.secret_box, authentication.current_staff().email, services.now()
-            )
+            before, staff = {"status": check.status}, authentication.current_staff().email
+            is_done = decisions.complete(session, services.secret_box, check, staff, services.now())
             subject, after = f"order:{order_id}", {"status": check.status}
-            authentication.record_act(session, Action.CHECK_COMPLETED, subject, before, after)
+            if is_done:
+                authentication.record_act(session, Action.CHECK_COMPLETED, subject, before, after)
+            else:
+                authentication.record_act(session, Action.CHECK_DECISION_PROPOSED, subject)
     except Conflict as error:
         return _render_confirmation(order_id, str(error), 409)
+    if not is_done:
+        flash("The outcomes wait for a second person, who confirms them or sends them back.")
+        return redirect(url_for(".detail", order_id=order_id))
     flash("The check is completed.", "success")
     return redirect(url_for("console.orders.detail", order_id=order_id))
 
@@ -146,11 +151,14 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
         raise Invalid(next(iter(problems.values())))
     if _find_conflicts(check):
         raise OutcomesChanged(OUTCOMES_CHANGED_MESSAGE)
+    proposals = check_proposals.find_proposals(session, check)
     changed_screenings = []
     for screening in check.screenings:
         status, report_text, note = _submitted_outcome(screening.key)
         # An outcome that the form did not change is left alone: a colleague may have changed it.
         if status and _is_changed_by_form(screening.key):
+            proposal = proposals.get(screening.key)
+            require_explanation(proposal, status, note, screening.name)
             actor = authentication.current_staff().email
             if check.record_finding(
                 session,
@@ -278,6 +286,7 @@ def _render_check(
             (describe_document(document), document) for document in list_documents(session, check)
         ],
         is_completed=check.status == COMPLETED,
+        **check_proposals.page_context(session, check),
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )
     return make_response(page, status_code)
@@ -296,6 +305,7 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             unexplained_screenings=check.unexplained_screenings(),
             outcomes=check.reported_findings(current_services().secret_box),
             overall_status=check.overall_status,
+            **check_proposals.page_context(session, check),
         )
     return make_response(page, status_code)
 

@@ -26,6 +26,7 @@ from provider.web.console.authentication import (
     may,
     requires,
 )
+from provider.web.console.check_tasks import list_check_tasks
 
 routes = Blueprint("home", __name__)
 
@@ -115,6 +116,8 @@ def _tasks(session: Session) -> list[Task]:
         if may(kind.work_permission)
         for work in kind.list_staff_work(today)
     ]
+    if may(Permission.DECIDE_CHECKS):
+        tasks += [Task(*task) for task in list_check_tasks(session)]
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(

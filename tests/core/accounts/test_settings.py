@@ -35,6 +35,8 @@ def new_account() -> Account:
         ("shared_ttl", "3 views"),
         ("shared_ttl", "none"),
         ("sandbox", "yes"),
+        ("second_person", "consider"),
+        ("notice_days", "7"),
         ("sandbox_outcomes", "assessment/reasoning=fail, words=slow"),
         ("sandbox_outcomes", "none"),
         ("brand.display_name", "Groove & Co"),

@@ -22,6 +22,9 @@ from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
 from provider.core.kinds.check import Check
+from provider.core.kinds.check.adjudication import activate_draft, save_draft
+from provider.core.kinds.check.adverse_acts import begin, suspend
+from provider.core.kinds.check.decisions import complete
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.answers import TimeNote
 from provider.core.kinds.interview.captions import STAFF, save_captions
@@ -42,6 +45,7 @@ from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
 from tests import (
+    check_decision_factories,
     check_document_factories,
     check_factories,
     check_status_factories,
@@ -486,6 +490,94 @@ def complete_check(services: Services, console: ConsoleClient) -> str:
     check_id = consented_check(services)
     check_factories.record_findings(services, check_id)
     succeed(submit_form(console, check_id, "complete", "complete"))
+    return f"order:{check_id}"
+
+
+def second_person(path: str, **form: str) -> Act:
+    """Answer what a colleague has proposed."""
+
+    def act(services: Services, console: ConsoleClient) -> str:
+        check_id = consented_check(services)
+        check_factories.record_findings(services, check_id)
+        check_decision_factories.set_option(services, "second_person", "always")
+        with services.db.writing() as session:
+            check = Check.find(session, check_id)
+            complete(session, services.secret_box, check, COLLEAGUE, services.now())
+        succeed(console.submit(check_path(check_id, path), **form))
+        return f"order:{check_id}"
+
+    return act
+
+
+def propose_to_second_person(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    check_factories.record_findings(services, check_id)
+    check_decision_factories.set_option(services, "second_person", "always")
+    succeed(submit_form(console, check_id, "complete", "complete"))
+    return f"order:{check_id}"
+
+
+def correct_outcome(rule: str) -> Act:
+    def act(services: Services, console: ConsoleClient) -> str:
+        check_id = check_factories.completed_check(services)
+        check_decision_factories.set_option(services, "second_person", rule)
+        path = check_path(check_id, "revise/jobs")
+        seen = console.read_field(path, "seen")
+        form = {"status": "clear", "reason": "The employer was wrong"}
+        succeed(console.submit(path, seen=seen, **form))
+        return f"order:{check_id}"
+
+    return act
+
+
+def act_on_notice(path: str, *earlier: str, **form: str) -> Act:
+    """Begin an adverse action, do what is `earlier`, and then the act."""
+
+    def act(services: Services, console: ConsoleClient) -> str:
+        check_id = check_decision_factories.consider_check(services)
+        now = services.now() - timedelta(days=30 if "long ago" in earlier else 0)
+        with services.db.writing() as session:
+            check = Check.find(session, check_id)
+            if "begin" in earlier:
+                begin(session, services.secret_box, check, "us", 5, "", COLLEAGUE, now)
+            if "suspend" in earlier:
+                suspend(session, check, COLLEAGUE, now)
+            if "bounce" in earlier:
+                check.record_bounce(session, "x", "pre_adverse", "550", now)
+        succeed(console.submit(check_path(check_id, f"adverse/{path}"), **form))
+        return f"order:{check_id}"
+
+    return act
+
+
+def change_matrix(path: str, *earlier: str, **form: str) -> Act:
+    """Do what is `earlier` with the draft of an account's rules, and then the act."""
+
+    def act(services: Services, console: ConsoleClient) -> str:
+        subject, _ = create_connection(services)
+        with services.db.writing() as session:
+            account_id = session.scalars(select(Account.id)).one()
+            rules = check_decision_factories.RULES
+            if "save" in earlier:
+                save_draft(session, account_id, rules, COLLEAGUE, services.now())
+            if "activate" in earlier:
+                activate_draft(session, account_id, COLLEAGUE, services.now())
+        page = f"/console/accounts/{subject.partition(':')[2]}/adjudication/"
+        seen = console.read_field(page, "seen")
+        succeed(console.submit(page + path, seen=seen, **form))
+        return subject
+
+    return act
+
+
+def change_notice_text(services: Services, console: ConsoleClient) -> str:
+    return account_page(services, console, "notices/pre_adverse", text="Dear {candidate},")
+
+
+def close_renewal(services: Services, console: ConsoleClient) -> str:
+    package = check_factories.create_package(services, valid_months=1)
+    check_id = check_factories.completed_check(services, product_id=package)
+    succeed(console.submit(f"/console/renewals/{check_id}/close"))
     return f"order:{check_id}"
 
 
@@ -1066,7 +1158,6 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "checks.details.reveal": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
     "disputes.save": {Action.CHECK_DISPUTE_ANSWERED: answer_dispute},
     "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
-    "checks.complete": {Action.CHECK_COMPLETED: complete_check},
     "checks.work.take": {Action.SCREENING_CLAIMED: partial(work_on_screening, "claim")},
     "checks.work.pass_on": {
         Action.SCREENING_HANDED_OVER: partial(
@@ -1085,6 +1176,48 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "checks.records.correct": {Action.RECORD_CORRECTED: partial(change_record, "")},
     "checks.records.remove": {Action.RECORD_REMOVED: partial(change_record, "remove")},
     "checks.additions.create": {Action.SCREENING_ADDED: add_screening},
+    "checks.complete": {
+        Action.CHECK_COMPLETED: complete_check,
+        Action.CHECK_DECISION_PROPOSED: propose_to_second_person,
+    },
+    "checks.decisions.confirm_proposal": {
+        Action.CHECK_DECISION_CONFIRMED: second_person("confirm")
+    },
+    "checks.decisions.send_proposal_back": {
+        Action.CHECK_DECISION_SENT_BACK: second_person("send-back", reason="Look again")
+    },
+    "checks.decisions.save_revision": {
+        Action.CHECK_REVISED: correct_outcome("never"),
+        Action.CHECK_DECISION_PROPOSED: correct_outcome("always"),
+    },
+    "checks.adverse.perform": {
+        Action.ADVERSE_BEGUN: act_on_notice(
+            "begin", jurisdiction="us", days="5", reason="The conviction"
+        ),
+        Action.ADVERSE_SUSPENDED: act_on_notice("suspend", "begin"),
+        Action.ADVERSE_RESUMED: act_on_notice("resume", "begin", "suspend"),
+        Action.ADVERSE_FINAL: act_on_notice("final", "begin", "long ago"),
+        Action.ADVERSE_WITHDRAWN: act_on_notice("withdraw", "begin", reason="A mistake"),
+    },
+    "checks.adverse.deliver": {
+        Action.NOTICE_SENT_AGAIN: act_on_notice(
+            "send-again", "begin", "bounce", purpose="pre_adverse"
+        ),
+        Action.NOTICE_HANDED_OVER: act_on_notice(
+            "other-way", "begin", "bounce", purpose="pre_adverse", way="By post"
+        ),
+    },
+    "renewals.close": {Action.RENEWAL_CLOSED: close_renewal},
+    "adjudication.save": {
+        Action.ADJUDICATION_SAVED: change_matrix(
+            "", **{"disposition-1": "clear", "severity-1": "low"}
+        )
+    },
+    "adjudication.activate": {Action.ADJUDICATION_ACTIVATED: change_matrix("activate", "save")},
+    "adjudication.retire": {
+        Action.ADJUDICATION_RETIRED: change_matrix("retire", "save", "activate")
+    },
+    "notice_texts.save": {Action.NOTICE_TEXT_SAVED: change_notice_text},
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},
     "deliveries.requeue_all": {Action.DELIVERY_SENT_AGAIN: requeue_all},
     "deliveries.probe": {Action.PAUSE_PROBED: probe},

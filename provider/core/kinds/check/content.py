@@ -2,6 +2,7 @@
 
     name, description?                    description is Markdown
     language?                             a BCP 47 tag such as de: of every text of the document
+    valid_months?                         after so many months the check is to be renewed
     sections?                             [{key, title, text}], shown before the consent form
     screenings                            [{type?, key, name, description?, workforce?,
                                           barred_lists?, reason?, asks?, documents?,
@@ -145,6 +146,7 @@ class PackageContent:
     description: str = ""
     sections: tuple[InformationSection, ...] = ()
     language: str = ""
+    valid_months: int | None = None
     legal_texts: tuple[LegalText, ...] = ()
 
     def legal_texts_for(self, country: str) -> tuple[LegalText, ...]:
@@ -260,6 +262,7 @@ class PackageSchema(DocumentSchema):
     schema = Integer(1, 1, load_default=1)
     name = Title(120, required=True)
     language = LanguageTag(load_default="")
+    valid_months = Integer(1, 120)
     description = Text(10_000, multiline=True, load_default="")
     sections = nested_list(InformationSectionSchema, "sections", 0, 20, load_default=())
     screenings = nested_list(ScreeningSchema, "screenings", 1, 50, required=True)

@@ -40,9 +40,13 @@ class ReportedFinding(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckEvidence(Evidence):
-    """The evidence of a check, with one finding per screening."""
+    """The evidence of a check, with one finding per screening.
+
+    `newer_check` says that this check is not the current one any more.
+    """
 
     findings: tuple[ReportedFinding, ...] = ()
+    newer_check: str = ""
 
     @property
     def overall_result(self) -> tuple[str, str] | None:
@@ -52,6 +56,7 @@ class CheckEvidence(Evidence):
 
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {
+            "newer_check": self.newer_check,
             "findings": [
                 {
                     "name": finding.name,
@@ -63,7 +68,7 @@ class CheckEvidence(Evidence):
                     ],
                 }
                 for finding in self.findings
-            ]
+            ],
         }
 
 

@@ -5,8 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from provider.core.accounts import Account, screening_times
-from provider.core.kinds.base import Kind, KindTexts, StaffWork
+from provider.core.kinds.base import AlertCause, Kind, KindTexts, StaffWork
 from provider.core.kinds.check import content
+from provider.core.kinds.check.adjudication_rules import DISPOSITIONS, ESCALATE
+from provider.core.kinds.check.adverse_action import (
+    ACTION_LABELS,
+    ADVERSE_WITHDRAWN,
+    FINAL_ADVERSE,
+    PRE_ADVERSE,
+    READY,
+    STOPPED,
+    AdverseAction,
+    AdverseNotice,
+)
+from provider.core.kinds.check.adverse_work import (
+    END_NOTICE_CLOCKS,
+    RENEWAL,
+    UNDELIVERABLE_NOTICE,
+    find_undeliverable_notices,
+)
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.check_document import (
@@ -17,6 +34,7 @@ from provider.core.kinds.check.check_document import (
 )
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
+from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.dispute import DISPUTE_REASONS, Dispute
 from provider.core.kinds.check.disputes import (
     ANSWER_EMAIL,
@@ -26,13 +44,17 @@ from provider.core.kinds.check.disputes import (
 )
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
+from provider.core.kinds.check.finding_revision import FindingRevision
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.legal_text_record import find_texts
 from provider.core.kinds.check.models import Check, Finding
+from provider.core.kinds.check.notice_email import email_parts
+from provider.core.kinds.check.notice_text import NOTICE_LABELS
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.package_warnings import find_warnings
 from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
+from provider.core.kinds.check.renewal import Renewal, find_renewals_to_report
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
@@ -62,6 +84,11 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             finding.screening: check.decrypt_report_text(secret_box, finding)
             for finding in check.findings
         },
+        "notices": [
+            {"purpose": notice.purpose, **check.decrypt_notice(secret_box, notice)}
+            for action in check.adverse_actions
+            for notice in action.notices
+        ],
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
@@ -165,6 +192,19 @@ KIND = Kind(
             "document refused": "Document not readable",
             "documents complete": "Documents complete",
             "document": "New document asked for",
+            "decision proposed": "Proposed to a second person",
+            "decision confirmed": "Confirmed by a second person",
+            "decision sent back": "Sent back by a second person",
+            "revised": "Outcome corrected",
+            "notice pre_adverse": "Notice before a decision sent",
+            "notice final_adverse": "Final notice sent",
+            "notice adverse_withdrawn": "Adverse action withdrawn",
+            "notice clock stopped": "Clock of the notice stopped",
+            "notice clock went on": "Clock of the notice goes on",
+            "notice time over": "The candidate’s time after the notice is over",
+            "notice sent again": "Notice sent again",
+            "notice handed over": "Notice handed over in another way",
+            **NOTICE_LABELS,
         },
         "document slot": {name: slot.label for name, slot in DOCUMENT_SLOTS.items()},
         "document": DOCUMENT_STATES,
@@ -194,15 +234,20 @@ KIND = Kind(
         },
         "screening task": TASK_LABELS,
         "severity": SEVERITIES,
+        "disposition": DISPOSITIONS,
+        "adverse action": ACTION_LABELS,
         "found record": RECORD_KINDS,
     },
-    tones={CLEAR: "good", CONSIDER: "warn"},
+    tones={CLEAR: "good", CONSIDER: "warn", ESCALATE: "info", READY: "info", STOPPED: "wait"},
     email_subjects={
         "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
         QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
         "document": gettext_noop("%(company)s: please send a document again"),
         STEP_EMAIL: gettext_noop("%(company)s: news about your %(noun)s"),
         ANSWER_EMAIL: gettext_noop("%(company)s: the answer to what you disputed"),
+        PRE_ADVERSE: gettext_noop("%(company)s: about your background check"),
+        FINAL_ADVERSE: gettext_noop("%(company)s: a decision about your background check"),
+        ADVERSE_WITHDRAWN: gettext_noop("%(company)s: a letter to you no longer counts"),
     },
     list_expired=list_expired,
     personal_columns=(
@@ -230,6 +275,19 @@ KIND = Kind(
         CheckDocument.pages,
         CheckDocument.upload_size,
         CheckDocument.upload_sha256,
+        DecisionProposal.content,
+        DecisionProposal.reason,
+        FindingRevision.status,
+        FindingRevision.report_text,
+        FindingRevision.note,
+        FindingRevision.reason,
+        AdverseAction.state,
+        AdverseAction.jurisdiction,
+        AdverseAction.timezone,
+        AdverseAction.reason,
+        AdverseAction.end_reason,
+        AdverseNotice.content,
+        AdverseNotice.other_way,
     ),
     other_columns=(
         CandidateDetail.name,
@@ -271,9 +329,50 @@ KIND = Kind(
         CheckDocument.page_count,
         CheckDocument.state,
         ScreeningTask.keep_days,
+        DecisionProposal.public_id,
+        DecisionProposal.purpose,
+        DecisionProposal.basis,
+        DecisionProposal.proposed_by,
+        DecisionProposal.answer,
+        DecisionProposal.answered_by,
+        FindingRevision.public_id,
+        FindingRevision.screening,
+        FindingRevision.result_revision,
+        FindingRevision.entered_by,
+        FindingRevision.revised_by,
+        AdverseAction.public_id,
+        AdverseAction.waiting_days,
+        AdverseAction.days_after_dispute,
+        AdverseAction.suspensions,
+        AdverseAction.begun_by,
+        AdverseAction.ended_by,
+        AdverseNotice.public_id,
+        AdverseNotice.purpose,
+        AdverseNotice.text_version,
+        AdverseNotice.sent_by,
+        Renewal.renew_on,
+        Renewal.closed_by,
     ),
-    scheduled_works=(DISCARD_LOST_DOCUMENTS, REMIND_OF_QUESTIONS, SCREENING_RETENTION),
+    scheduled_works=(
+        DISCARD_LOST_DOCUMENTS,
+        END_NOTICE_CLOCKS,
+        REMIND_OF_QUESTIONS,
+        SCREENING_RETENTION,
+    ),
     media=MEDIA,
+    alert_causes={
+        UNDELIVERABLE_NOTICE: AlertCause(
+            _("Notices to candidates came back"),
+            _("Correct the address and send the notice again, or hand it over in another way."),
+            lambda session, _now: find_undeliverable_notices(session),
+        ),
+        RENEWAL: AlertCause(
+            _("Checks to renew"),
+            _("Order the checks again in the ATS, or mark them as taken care of."),
+            find_renewals_to_report,
+        ),
+    },
+    email_parts=email_parts,
     work_permission=Permission.DECIDE_CHECKS,
     queue="screenings",
     list_staff_work=list_all_work,

@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from provider.core.kinds.check.adverse_action import AdverseAction
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
+from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import (
     CLEAR,
@@ -19,10 +22,12 @@ from provider.core.kinds.check.evidence import (
     describe_findings,
     overall_status,
 )
+from provider.core.kinds.check.finding_revision import FindingRevision
 from provider.core.kinds.check.found_record import FoundRecord, report_records
 from provider.core.kinds.check.given_consent import GivenConsent
 from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.renewal import Renewal
 from provider.core.kinds.check.saved_details import SavedDetails
 from provider.core.kinds.check.screening_task import DONE, WITHDRAWN, ScreeningTask, check_progress
 from provider.core.kinds.check.step_messages import tell_step
@@ -41,6 +46,25 @@ from provider.storage.secrets import SecretBox
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
+
+
+Outcome = tuple[str, str, str]  # the status, the text in the report and the private note
+
+
+def clean_outcome(status: str, report_text: str, note: str) -> Outcome:
+    """Return an outcome with clean texts. Raises Invalid."""
+    if status not in (CLEAR, CONSIDER):
+        raise Invalid("Choose “clear” or “to consider”")
+    note = clean_text(note).replace("\r\n", "\n")
+    if len(note) > MAX_NOTE_LENGTH:
+        raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
+    report_text = clean_text(report_text).replace("\r\n", "\n")
+    if len(report_text) > MAX_REPORT_TEXT_LENGTH:
+        raise Invalid(
+            "A text in the report has at most %(maximum)d characters",
+            maximum=MAX_REPORT_TEXT_LENGTH,
+        )
+    return status, report_text, note
 
 
 class Finding(Base):
@@ -64,7 +88,7 @@ class Finding(Base):
     check: Mapped["Check"] = relationship(back_populates="findings")
 
 
-class Check(GivenConsent, SavedDetails, Order):
+class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
     """A background check ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "check"}  # noqa: RUF012
@@ -90,6 +114,10 @@ class Check(GivenConsent, SavedDetails, Order):
     questions: Mapped[list[InformationRequest]] = relationship(order_by=InformationRequest.id)
     disputes: Mapped[list[Dispute]] = relationship(order_by=Dispute.id)
     case: Mapped[CheckCase | None] = relationship()
+    proposals: Mapped[list[DecisionProposal]] = relationship(order_by=DecisionProposal.id)
+    revisions: Mapped[list[FindingRevision]] = relationship(order_by=FindingRevision.id)
+    adverse_actions: Mapped[list[AdverseAction]] = relationship(order_by=AdverseAction.id)
+    renewal: Mapped[Renewal | None] = relationship()
 
     @property
     def content(self) -> PackageContent:
@@ -143,6 +171,7 @@ class Check(GivenConsent, SavedDetails, Order):
         if self.tasks:
             names.append("candidate_details")
         super().reopen(session, secret_box, actor, reason, now)
+        self.end_by_reopening(actor, now)
         for row in (row for name in names for row in getattr(self, name)):
             session.delete(row)
         session.flush()
@@ -174,32 +203,14 @@ class Check(GivenConsent, SavedDetails, Order):
         """
         self.require_consented()
         name = self.find_screening(screening).name
-        if status not in (CLEAR, CONSIDER):
-            raise Invalid("Choose “clear” or “to consider”")
-        note = clean_text(note).replace("\r\n", "\n")
-        if len(note) > MAX_NOTE_LENGTH:
-            raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
-        report_text = clean_text(report_text).replace("\r\n", "\n")
-        if len(report_text) > MAX_REPORT_TEXT_LENGTH:
-            raise Invalid(
-                "A text in the report has at most %(maximum)d characters",
-                maximum=MAX_REPORT_TEXT_LENGTH,
-            )
+        outcome = clean_outcome(status, report_text, note)
         finding = self.find_finding(screening)
-        if finding and self.decrypt_finding(secret_box, finding) == (status, report_text, note):
+        if finding and self.decrypt_finding(secret_box, finding) == outcome:
             return False
         if finding is None:
             finding = Finding(screening=screening)
             self.findings.append(finding)
-        finding.note = (
-            secret_box.encrypt(note, self.row_path(f"finding/{screening}")) if note else None
-        )
-        finding.report_text = (
-            secret_box.encrypt(report_text, self.row_path(f"finding/{screening}/report"))
-            if report_text
-            else None
-        )
-        finding.status, finding.actor, finding.found_at = status, actor, now
+        self.write_finding(secret_box, finding, outcome, actor, now)
         task = self.find_task(screening)
         is_first_outcome = task.is_open
         task.started_at = task.started_at or now
@@ -215,6 +226,23 @@ class Check(GivenConsent, SavedDetails, Order):
             tell_step(session, self, self.case, self.tasks, now)
         return True
 
+    def write_finding(
+        self,
+        secret_box: SecretBox,
+        finding: Finding,
+        outcome: Outcome,
+        actor: str,
+        now: datetime,
+    ) -> None:
+        """Encrypt an outcome that `clean_outcome` has returned into its finding."""
+        finding.status, report_text, note = outcome
+        path = self.row_path(f"finding/{finding.screening}")
+        finding.note = secret_box.encrypt(note, path) if note else None
+        finding.report_text = (
+            secret_box.encrypt(report_text, f"{path}/report") if report_text else None
+        )
+        finding.actor, finding.found_at = actor, now
+
     def find_finding(self, screening: str) -> Finding | None:
         """Return the finding of a screening; None before its outcome is entered."""
         return next((finding for finding in self.findings if finding.screening == screening), None)
@@ -229,7 +257,7 @@ class Check(GivenConsent, SavedDetails, Order):
         row_path = self.row_path(f"finding/{finding.screening}/report")
         return secret_box.decrypt(finding.report_text, row_path) if finding.report_text else ""
 
-    def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> tuple[str, str, str]:
+    def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> Outcome:
         """Return the status, the text in the report and the private note."""
         return (
             finding.status,
@@ -238,10 +266,16 @@ class Check(GivenConsent, SavedDetails, Order):
         )
 
     def conclude(self, session: Session, secret_box: SecretBox, actor: str, now: datetime) -> None:
-        """Complete the check.
+        """Complete the check. Raises Conflict as `require_decided` does."""
+        self.require_decided()
+        self.complete(session, secret_box, self.build_result(), actor, now)
+        self.schedule_renewal(session, secret_box, self.content.valid_months, now)
 
-        Raises Conflict while a screening has no outcome, or is to consider without a text in the
-        report: the recruiter must learn the reason.
+    def require_decided(self) -> None:
+        """Raise Conflict unless the check can be completed.
+
+        It cannot while a screening has no outcome, or is to consider without a text in the report:
+        the recruiter must learn the reason.
         """
         self.require_consented()
         if open_screenings := self.open_screenings():
@@ -250,13 +284,11 @@ class Check(GivenConsent, SavedDetails, Order):
         if unexplained_screenings := self.unexplained_screenings():
             names = ", ".join(screening.name for screening in unexplained_screenings)
             raise Conflict("There is no text in the report yet for: %(names)s", names=names)
-        figures = {
-            "overall_status": self.overall_status,
-            "findings": [
-                {"name": name, "status": status} for name, status in self.finding_statuses()
-            ],
-        }
-        self.complete(session, secret_box, Result(figures=figures), actor, now)
+
+    def build_result(self) -> Result:
+        """Return a result with the outcomes of the screenings."""
+        findings = [{"name": name, "status": status} for name, status in self.finding_statuses()]
+        return Result(figures={"overall_status": self.overall_status, "findings": findings})
 
     @property
     def overall_status(self) -> str:
@@ -319,7 +351,10 @@ class Check(GivenConsent, SavedDetails, Order):
             for name, status in [(finding["name"], finding["status"])]
         )
         return CheckEvidence.from_figures(
-            self.result_figures, sentence=describe_findings(findings), findings=findings
+            self.result_figures,
+            sentence=describe_findings(findings),
+            findings=findings,
+            newer_check=self.describe_newer_check(secret_box),
         )
 
     def require_consented(self) -> None:

@@ -1,0 +1,94 @@
+"""What follows the result of a check: notices to the candidate, a renewal, a newer check."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Mapped, Session, object_session
+
+from provider.core.kinds.check.adverse_action import (
+    NOTICES,
+    PRE_ADVERSE,
+    WITHDRAWN_ACTION,
+    AdverseAction,
+    AdverseNotice,
+)
+from provider.core.kinds.check.current_check import find_newer_check, list_older_ids
+from provider.core.kinds.check.renewal import Renewal, close_renewals, set_renewal
+from provider.core.labels import format_date, load_time_zone
+from provider.core.orders import Order
+from provider.storage.secrets import SecretBox
+from provider.texts import gettext
+
+if TYPE_CHECKING:
+    OrderBase = Order
+else:
+    OrderBase = object  # the class of checks inherits from Order as well
+
+
+class CompletedCheck(OrderBase):
+    """The part of a check that has to do with what follows its result."""
+
+    if TYPE_CHECKING:
+        adverse_actions: Mapped[list[AdverseAction]]
+        renewal: Mapped[Renewal | None]
+
+    @property
+    def open_action(self) -> AdverseAction | None:
+        """The adverse action that has not ended."""
+        return next((action for action in self.adverse_actions if action.is_open), None)
+
+    def find_notice(self, purpose: str) -> AdverseNotice | None:
+        """Return the newest notice of a purpose."""
+        notices = [notice for action in self.adverse_actions for notice in action.notices]
+        return next((notice for notice in reversed(notices) if notice.purpose == purpose), None)
+
+    def encrypt_notice(
+        self, secret_box: SecretBox, notice: AdverseNotice, content: Mapping[str, Any]
+    ) -> None:
+        text = json.dumps(content, ensure_ascii=False)
+        notice.content = secret_box.encrypt(text, self._notice_path(notice))
+
+    def decrypt_notice(self, secret_box: SecretBox, notice: AdverseNotice) -> dict[str, Any]:
+        """Return the content of a notice: title, text, rights and the sender's name."""
+        content: dict[str, Any] = json.loads(
+            secret_box.decrypt(notice.content, self._notice_path(notice))
+        )
+        return content
+
+    def record_bounce(
+        self, session: Session, message: str, template: str, reason: str, now: datetime
+    ) -> None:
+        """Record that an e-mail came back. One with a notice is marked for the staff."""
+        super().record_bounce(session, message, template, reason, now)
+        if template in NOTICES and (notice := self.find_notice(template)):
+            notice.undeliverable_at = now
+            action = self.open_action
+            if action and template == PRE_ADVERSE:
+                action.stop()
+
+    def end_by_reopening(self, actor: str, now: datetime) -> None:
+        """Withdraw the open action: the check is done anew, and has no findings any more."""
+        if action := self.open_action:
+            action.end(WITHDRAWN_ACTION, actor, now)
+
+    def schedule_renewal(
+        self, session: Session, secret_box: SecretBox, months: int | None, now: datetime
+    ) -> None:
+        """Set the day of the renewal, and close those of the checks that this one replaces."""
+        day = now.astimezone(load_time_zone(self.account.timezone)).date()
+        self.renewal = set_renewal(self, self.renewal, day, months)
+        close_renewals(session, list_older_ids(session, secret_box, self), now)
+
+    def describe_newer_check(self, secret_box: SecretBox) -> str:
+        """Return the sentence that a newer check exists; empty for the current one."""
+        session = object_session(self)
+        newer = find_newer_check(session, secret_box, self) if session else None
+        if newer is None or newer.finished_at is None:
+            return ""
+        day = format_date(newer.finished_at, self.account.timezone)
+        return gettext("A newer check exists, of %(day)s: this one is not current.", day=day)
+
+    def _notice_path(self, notice: AdverseNotice) -> str:
+        return f"orders/{self.public_id}/notices/{notice.public_id}"

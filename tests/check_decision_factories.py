@@ -1,0 +1,85 @@
+"""Records, rules, and completed checks that are to consider, for tests of decisions."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+
+from provider.core.accounts import Account
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.found_record import FoundRecord
+from provider.services import Services
+from tests import check_factories, factories
+
+RIGHTS = {
+    "key": "rights",
+    "version": "1",
+    "purpose": "rights",
+    "title": "A summary of your rights",
+    "text": "You may **dispute** what is wrong.\n\nYou may ask for a copy.",
+}
+# Monday to Friday without a holiday, in the middle of a week: Wednesday, 13 January 2027.
+RULES: list[dict[str, Any]] = [
+    {"record_kind": "driving", "severity": "low", "disposition": "clear"},
+    {"record_kind": "conviction", "max_age_years": 7, "disposition": "consider"},
+    {"record_kind": "conviction", "disposition": "clear"},
+]
+
+
+def place_sandbox_check(
+    services: Services, name: str = "Groove Tech", country: str = "US", **content: Any
+) -> str:
+    """Return a check of a sandbox, with the candidate's consent and country."""
+    account_id, _ = factories.create_account(services, name, timezone="Europe/Athens", sandbox=True)
+    package = check_factories.create_package(services, **{"legal_texts": [RIGHTS]} | content)
+    check_id = factories.place_order(services, account_id, package, "check")
+    check_factories.give_consent(services, check_id)
+    set_country(services, check_id, country)
+    return check_id
+
+
+def set_country(services: Services, check_id: str, country: str, subdivision: str = "") -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, check_id)
+        if check.case is None:
+            check.case = CheckCase(order_id=check.id)
+        check.case.country, check.case.subdivision = country, subdivision
+
+
+def add_record(
+    services: Services,
+    check_id: str,
+    screening: str = "record",
+    kind: str = "conviction",
+    severity: str = "medium",
+    occurred_on: date | None = None,
+) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, check_id)
+        check.records.append(
+            FoundRecord(
+                screening=screening,
+                kind=kind,
+                severity=severity,
+                occurred_on=occurred_on,
+                public_text=b"",
+                actor="sam@provider.test",
+                recorded_at=services.now(),
+            )
+        )
+
+
+def consider_check(services: Services, **fields: Any) -> str:
+    """Return a completed check of a sandbox in which one screening is to consider."""
+    check_id = place_sandbox_check(services, **fields)
+    check_factories.record_findings(services, check_id)
+    check_factories.complete_check(services, check_id)
+    return check_id
+
+
+def set_option(services: Services, name: str, value: Any) -> None:
+    """Set an option of the only account."""
+    with services.db.writing() as session:
+        account = session.scalars(select(Account)).one()
+        account.options = account.options | {name: value}
