@@ -9,6 +9,7 @@ from provider.web.console import (
     assessment_rescoring,
     assessment_trial,
     assessments,
+    check_outside,
     checks,
     interview_captions,
     interview_completion,
@@ -20,6 +21,7 @@ from provider.web.report import interview_media
 
 for section in (interview_reviews, interview_completion, interview_captions):
     interviews.routes.register_blueprint(section.routes)
+checks.routes.register_blueprint(check_outside.routes)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from provider.core.emails.delivery_report import DeliveryReport
 from provider.core.emails.staff_email import TOPICS_TO_STAFF
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.referee_acts import REFEREE_TOPICS, record_referee_bounce
 from provider.core.orders import Order
 from provider.errors import NotFound
 from provider.outbox import EMAIL, Attempt, Message, QueueName
@@ -40,5 +42,8 @@ def record_returned_email(
             error=report.reason,
         )
     )
-    order.record_bounce(session, message.public_id, message.topic, report.reason, now)
+    if isinstance(order, Check) and message.topic in REFEREE_TOPICS:
+        record_referee_bounce(session, order, message.public_id, now)
+    else:
+        order.record_bounce(session, message.public_id, message.topic, report.reason, now)
     return order, True

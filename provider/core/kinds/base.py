@@ -11,7 +11,7 @@ from marshmallow import Schema
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from provider.core.orders import Order
+from provider.core.orders import Order, StatusSubscriber
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
 from provider.core.products.files import FileSlot
@@ -128,6 +128,7 @@ class Kind:
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
+    `follow_status` is called with each change of a status of the kind's orders, in its transaction.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Kind:
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
+    follow_status: StatusSubscriber | None = None
 
     @property
     def emails_folder(self) -> Path:

@@ -16,8 +16,12 @@ from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.marking_email import render_marking_email
 from provider.core.emails.own_text import EmailText
+from provider.core.emails.referee_email import find_request, render_referee_email
 from provider.core.emails.sample import render_sample
 from provider.core.emails.staff_email import SAMPLE_TOPIC, TOPICS_TO_STAFF, render_staff_email
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.referee_acts import REFEREE_TOPICS, record_referee_bounce
+from provider.core.kinds.check.referee_request import SENT
 from provider.core.marking.digest import TASKS_TO_MARK, count_free_tasks
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
@@ -149,6 +153,10 @@ class EmailChannel(Channel):
     ) -> None:
         """Record an e-mail whose address was refused, and an invitation that arrived later."""
         for claim, outcome in ((r.claim, r.outcome) for r in results if _changes_order(r)):
+            if claim.topic in REFEREE_TOPICS:
+                check = Check.find(session, claim.subject)
+                record_referee_bounce(session, check, claim.public_id, now)
+                continue
             order = Order.find(session, claim.subject)
             if outcome.decision == "rejected":
                 reason = describe_bounce(find_status(outcome.error), outcome.error)
@@ -171,6 +179,8 @@ class EmailChannel(Channel):
             body = stored_body or self._render_sample(session, claim)
             return EmailDelivery(self.services, claim.public_id, body)
         order = _load_order(session, claim)
+        if claim.topic in REFEREE_TOPICS:
+            return self._prepare_referee(session, claim, order, stored_body)
         body = stored_body or self._render(session, claim, order)
         return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
 
@@ -231,6 +241,25 @@ class EmailChannel(Channel):
                 now=services.now(),
             )
         return EmailDelivery(services, claim.public_id, body)
+
+    def _prepare_referee(
+        self, session: Session, claim: Claim, order: Order, body: bytes | None
+    ) -> EmailDelivery | EmailNotSent:
+        services = self.services
+        request = find_request(session, OrderingKey.parse(claim.ordering_key).writer)
+        if request is None or request.state != SENT or not isinstance(order, Check):
+            return _not_needed("The referee has answered, or the request was withdrawn")
+        body = body or render_referee_email(
+            request,
+            order,
+            claim.topic,
+            services.secret_box,
+            url=services.urls.referee(request.get_token(services.secret_box)),
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+        )
+        return EmailDelivery(services, claim.public_id, body, _scripted_outcome(order))
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
         services = self.services

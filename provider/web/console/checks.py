@@ -14,6 +14,7 @@ from provider.core.kinds.check import Check, Finding
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
+from provider.core.kinds.check.outside import has_outside_work
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
@@ -286,6 +287,7 @@ def _render_check(
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
         presence=presence_context(session, check),
         is_completed=check.status == COMPLETED,
+        has_outside_work=can_decide and has_outside_work(session, check),
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )
     return make_response(page, status_code)

@@ -4,7 +4,8 @@
     language?                             a BCP 47 tag such as de: of every text of the document
     sections?                             [{key, title, text}], shown before the consent form
     screenings                            [{key, name, type?, description?, reason?, asks?,
-                                          documents?, working_days?, performer?, connector?}]
+                                          documents?, working_days?, performer?, connector?,
+                                          questions?: [{key, text, kind?, options?, required?}]}]
     disclosure                            {key, version, text, sample?}, the text to consent to
     legal_texts?                          [{key, version, purpose, title, text, countries?,
                                           sample?}]
@@ -12,7 +13,8 @@
 `type` is a name of SCREENING_TYPES; it gives the usual values of what a screening leaves out.
 `asks` lists details by their names in DETAIL_FIELDS, `documents` are names of DOCUMENT_SLOTS. The
 candidate is asked for these only. `reason` is one sentence that says why. `working_days` is the
-expected time.
+expected time. `questions` are for referees, of the kind text, choice (with `options`) or yes_no;
+without them the type's usual questions are asked. `connector` is the key of one of the account's.
 
 `legal_texts` are shown beside the disclosure: to candidates of `countries` (ISO 3166 codes), or to
 all where there are none.
@@ -30,6 +32,7 @@ from marshmallow import post_load, validates_schema
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.countries import COUNTRY_CODES
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.referee_questions import RefereeQuestion, RefereeQuestionSchema
 from provider.core.kinds.check.screening_types import OTHER, PERFORMERS, SCREENING_TYPES, STAFF
 from provider.core.products.documents import DocumentWarning, load_content
 from provider.core.products.markdown_warnings import find_markdown_warnings
@@ -83,6 +86,7 @@ class Screening:
     working_days: int = SCREENING_TYPES[OTHER].working_days
     performer: str = STAFF
     connector: str = ""
+    questions: tuple[RefereeQuestion, ...] = ()
 
     @property
     def reason_text(self) -> ShownText:
@@ -163,12 +167,18 @@ class ScreeningSchema(DocumentSchema):
     working_days = Integer(1, 250)
     performer = Choice(*PERFORMERS)
     connector = Key(load_default="")
+    questions = nested_list(RefereeQuestionSchema, "questions", 0, 20, load_default=())
+
+    @validates_schema
+    def _validate_questions(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([question.key for question in data["questions"]], "questions")
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Screening:
         usual = SCREENING_TYPES[data["type"]]
         data = {name: getattr(usual, name) for name in USUAL_FIELDS} | data
-        return Screening(**data | {name: tuple(data[name]) for name in ("asks", "documents")})
+        tuples = {name: tuple(data[name]) for name in ("asks", "documents", "questions")}
+        return Screening(**data | tuples)
 
 
 class LegalTextSchema(DocumentSchema):

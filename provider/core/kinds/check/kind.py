@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import object_session
+
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.connector import Connector
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
@@ -15,10 +18,23 @@ from provider.core.kinds.check.models import (
     Consent,
     Finding,
 )
+from provider.core.kinds.check.outside import follow_status
 from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.referee_acts import REMIND_REFEREES
+from provider.core.kinds.check.referee_request import (
+    REQUEST_LABELS,
+    RefereeRequest,
+    list_requests,
+)
 from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.scripted import play_step
+from provider.core.kinds.check.vendor_order import (
+    VENDOR_ORDER_LABELS,
+    VendorOrder,
+    list_vendor_orders,
+)
+from provider.core.kinds.check.vendor_simulator import PLAY_VENDORS
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
@@ -39,6 +55,28 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
+        **_read_outside_work(check, secret_box),
+    }
+
+
+def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
+    """Return what referees and vendors have answered."""
+    session = object_session(check)
+    assert session
+    proposals = {
+        vendor_order.screening: vendor_order.get_proposal(secret_box)
+        for vendor_order in list_vendor_orders(session, check.id)
+    }
+    return {
+        "referees": [
+            {
+                "screening": request.screening,
+                "referee": vars(request.get_referee(secret_box)),
+                "answers": [vars(answer) for answer in request.get_answers(secret_box)],
+            }
+            for request in list_requests(session, check.id)
+        ],
+        "vendor_answers": {key: vars(value) for key, value in proposals.items() if value},
     }
 
 
@@ -63,6 +101,8 @@ KIND = Kind(
     read_encrypted=read_encrypted,
     find_warnings=content.find_warnings,
     play_step=play_step,
+    follow_status=follow_status,
+    scheduled_works=(REMIND_REFEREES, PLAY_VENDORS),
     folder=Path(__file__).parent,
     labels={
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
@@ -70,10 +110,23 @@ KIND = Kind(
             "consent": "Consent",
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
+            "referee asked": "Referee asked",
+            "referee answered": "Referee answered",
+            "referee declined": "Referee declined",
+            "referee bounced": "E-mail to a referee came back",
+            "referee expired": "Referee did not answer in time",
+            "referee revoked": "Request to a referee withdrawn",
+            "vendor asked": "Sent to the vendor",
+            "vendor answered": "Vendor answered",
+            "vendor failed": "Failed at the vendor",
+            "vendor changed answer": "Vendor sent another answer later",
+            "screening done by hand": "Screening taken over by staff",
         },
         "needs": {"check": "Staff: outcomes"},
         "screening type": {name: entry.label for name, entry in SCREENING_TYPES.items()},
         "screening task": TASK_LABELS,
+        "referee request": REQUEST_LABELS,
+        "vendor order": VENDOR_ORDER_LABELS,
         "severity": SEVERITIES,
         "found record": RECORD_KINDS,
     },
@@ -98,8 +151,37 @@ KIND = Kind(
         Dispute.answer,
         CheckCase.country,
         CheckCase.subdivision,
+        RefereeRequest.referee_encrypted,
+        RefereeRequest.answers_encrypted,
+        VendorOrder.answer_encrypted,
+        VendorOrder.answer_digest,
+        VendorOrder.last_error,
     ),
     other_columns=(
+        RefereeRequest.public_id,
+        RefereeRequest.screening,
+        RefereeRequest.state,
+        RefereeRequest.token_hash,
+        RefereeRequest.token_encrypted,
+        RefereeRequest.actor,
+        VendorOrder.public_id,
+        VendorOrder.screening,
+        VendorOrder.state,
+        VendorOrder.attempt,
+        VendorOrder.reference,
+        VendorOrder.polls,
+        Connector.public_id,
+        Connector.key,
+        Connector.name,
+        Connector.url,
+        Connector.method,
+        Connector.request_template,
+        Connector.headers_encrypted,
+        Connector.signing_key_encrypted,
+        Connector.paths,
+        Connector.statuses,
+        Connector.poll_url,
+        Connector.poll_minutes,
         CandidateDetail.name,
         Consent.disclosure_digest,
         Consent.disclosure_version,
