@@ -11,7 +11,7 @@ from provider.core.kinds.check.referee_request import RefereeRequest, list_reque
 from provider.core.kinds.check.vendor_order import VendorOrder, list_vendor_orders
 from provider.core.orders import Order
 from provider.services import Services
-from provider.web.connector_hooks import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from provider.web.check_hooks import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests import check_factories, factories
 
 REFEREE_LINES = (
@@ -52,6 +52,19 @@ PATHS = {
     "public_text": "label",
 }
 STATUSES = {"queued": "submitted", "running": "in progress", "hit": "consider", "broken": "error"}
+CONNECTOR_FORM = {
+    "key": "acme",
+    "name": "Acme Checks",
+    "url": "https://vendor.example/orders",
+    "method": "POST",
+    "request_template": TEMPLATE,
+    "headers": "Authorization: Bearer s3cret-vendor-key",
+    "statuses": "queued = submitted\nrunning = in progress\nhit = consider\nbroken = error",
+    "path-reference": "id",
+    "path-status": "state",
+    "poll_url": "",
+    "poll_minutes": "0",
+}
 HEADER_SECRET = "Bearer s3cret-vendor-key"
 RESULT = {
     "id": "V-1",
@@ -87,9 +100,8 @@ def place_check(
     account_id, _ = factories.create_account(
         services, timezone="Europe/Athens", **({"name": "Groove Tech"} | (account or {}))
     )
-    if any(screening.get("connector") for screening in screenings) and not (
-        account and account.get("sandbox")
-    ):
+    is_sandbox = bool(account and account.get("sandbox"))
+    if any(screening.get("connector") == "acme" for screening in screenings) and not is_sandbox:
         create_connector(services, account_id)
     product = check_factories.create_package(services, screenings=list(screenings))
     return factories.place_order(services, account_id, product, "check", **fields)

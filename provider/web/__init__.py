@@ -24,7 +24,6 @@ from provider.web import (
     health,
     home,
     metrics,
-    referee,
     static_files,
     translations,
 )
@@ -60,11 +59,11 @@ def register_pages(app: Flask) -> None:
     app.context_processor(_operator_context)
     _nest_kind_pages()
     static_files.register(app)
-    for module in (home, candidate_pages, referee, report_pages, console, docs):
+    for module in (home, candidate_pages, report_pages, console, docs):
         app.register_blueprint(module.routes)
     for pages in KIND_PAGES.values():
-        if pages.report:
-            app.register_blueprint(pages.report)
+        for blueprint in filter(None, (pages.report, pages.others)):
+            app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _render_http_error)
     app.register_error_handler(ProviderError, _render_provider_error)
     _register_response_hooks(app)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint
 
+from provider.web import check_referee
 from provider.web.candidate import assessment, check, interview
 from provider.web.console import (
     assessment_rescoring,
@@ -31,7 +32,8 @@ class KindPages:
     `candidate` is nested in `/c`, and `console` in `/console`, behind their authentication. So are
     `products`, the authors' pages of the kind's products, and `trial`, which lets authors try a
     draft; `console/KIND/trial_link.html` links to it. `report` checks the link of the report
-    itself. The templates are in `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
+    itself, and `others` the links of others, such as referees. The templates are in
+    `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
     """
 
     candidate: Blueprint
@@ -39,6 +41,7 @@ class KindPages:
     report: Blueprint | None = None
     products: Blueprint | None = None
     trial: Blueprint | None = None
+    others: Blueprint | None = None
 
 
 KIND_PAGES: dict[str, KindPages] = {
@@ -54,5 +57,5 @@ KIND_PAGES: dict[str, KindPages] = {
         report=interview_media.routes,
         trial=interview_trial.routes,
     ),
-    "check": KindPages(candidate=check.routes, console=checks.routes),
+    "check": KindPages(candidate=check.routes, console=checks.routes, others=check_referee.routes),
 }

@@ -94,6 +94,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/console/marking/?product={product}",
     ),
     "checks.detail": ("/console/checks/{check}/",),
+    "checks.outside.detail": ("/console/checks/{check}/outside/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
         *(
@@ -154,6 +155,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "own_account.detail": ("/console/me/",),
     "own_account.set_up_second_step": ("/console/me/second-step",),
     "passwords.forgotten": ("/console/password",),
+    "connectors.listing": ("/console/accounts/{account}/connectors/",),
+    "connectors.begin": ("/console/accounts/{account}/connectors/new",),
     "connections.detail": ("/console/accounts/{account}/connection",),
     "order_erasure.confirm": ("/console/orders/{done_assessment}/erase/",),
     "bulk_actions.preview": ("/console/orders/bulk/?action=cancel&order={pending_assessment}",),
@@ -201,6 +204,8 @@ EXCLUDED_ENDPOINTS = {
     "bulk_runs.progress",
     "bulk_runs.confirm_undo",
     "rescoring.progress",
+    "connectors.detail",  # an instance of the benchmark has no connector
+    "connectors.edit",
     "connections.finish_consent",
     "openid.begin",
     "openid.finish",

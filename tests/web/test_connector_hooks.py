@@ -1,7 +1,6 @@
 """Callbacks of vendors: signatures, sizes, order of arrival, and other accounts."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from provider.core.kinds.check.found_record import FoundRecord
 from provider.core.kinds.check.vendor_order import VendorOrder
 from provider.core.orders import OrderEvent
 from provider.services import Services
-from provider.web.connector_hooks import MAX_BODY_BYTES, TIMESTAMP_HEADER
+from provider.web.check_hooks import MAX_BODY_BYTES, TIMESTAMP_HEADER
 from tests import check_outside_factories, factories
 from tests.check_outside_factories import (
     RESULT,
@@ -37,9 +36,9 @@ def check(services: Services) -> str:
 
 
 @pytest.fixture
-def connector_id(services: Services, check: str) -> Iterator[str]:
+def connector_id(services: Services, check: str) -> str:
     with services.db.reading() as session:
-        yield session.scalars(select(Connector.public_id)).one()
+        return session.scalars(select(Connector.public_id)).one()
 
 
 def call(

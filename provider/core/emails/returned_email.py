@@ -6,9 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.core.emails.delivery_report import DeliveryReport
+from provider.core.emails.email_to_other import find_emails_to_others
 from provider.core.emails.staff_email import TOPICS_TO_STAFF
-from provider.core.kinds.check import Check
-from provider.core.kinds.check.referee_acts import REFEREE_TOPICS, record_referee_bounce
 from provider.core.orders import Order
 from provider.errors import NotFound
 from provider.outbox import EMAIL, Attempt, Message, QueueName
@@ -42,8 +41,8 @@ def record_returned_email(
             error=report.reason,
         )
     )
-    if isinstance(order, Check) and message.topic in REFEREE_TOPICS:
-        record_referee_bounce(session, order, message.public_id, now)
+    if emails := find_emails_to_others(order, message.topic):
+        emails.record_bounce(session, order, message.public_id, now)
     else:
         order.record_bounce(session, message.public_id, message.topic, report.reason, now)
     return order, True

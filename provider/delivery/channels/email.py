@@ -14,14 +14,11 @@ from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
 from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
+from provider.core.emails.email_to_other import find_emails_to_others, render_email_to_other
 from provider.core.emails.marking_email import render_marking_email
 from provider.core.emails.own_text import EmailText
-from provider.core.emails.referee_email import find_request, render_referee_email
 from provider.core.emails.sample import render_sample
 from provider.core.emails.staff_email import SAMPLE_TOPIC, TOPICS_TO_STAFF, render_staff_email
-from provider.core.kinds.check import Check
-from provider.core.kinds.check.referee_acts import REFEREE_TOPICS, record_referee_bounce
-from provider.core.kinds.check.referee_request import SENT
 from provider.core.marking.digest import TASKS_TO_MARK, count_free_tasks
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
@@ -153,12 +150,10 @@ class EmailChannel(Channel):
     ) -> None:
         """Record an e-mail whose address was refused, and an invitation that arrived later."""
         for claim, outcome in ((r.claim, r.outcome) for r in results if _changes_order(r)):
-            if claim.topic in REFEREE_TOPICS:
-                check = Check.find(session, claim.subject)
-                record_referee_bounce(session, check, claim.public_id, now)
-                continue
             order = Order.find(session, claim.subject)
-            if outcome.decision == "rejected":
+            if emails_to_others := find_emails_to_others(order, claim.topic):
+                emails_to_others.record_bounce(session, order, claim.public_id, now)
+            elif outcome.decision == "rejected":
                 reason = describe_bounce(find_status(outcome.error), outcome.error)
                 order.record_bounce(session, claim.public_id, claim.topic, reason, now)
             else:
@@ -179,8 +174,8 @@ class EmailChannel(Channel):
             body = stored_body or self._render_sample(session, claim)
             return EmailDelivery(self.services, claim.public_id, body)
         order = _load_order(session, claim)
-        if claim.topic in REFEREE_TOPICS:
-            return self._prepare_referee(session, claim, order, stored_body)
+        if find_emails_to_others(order, claim.topic):
+            return self._prepare_for_other(session, claim, order)
         body = stored_body or self._render(session, claim, order)
         return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
 
@@ -242,23 +237,25 @@ class EmailChannel(Channel):
             )
         return EmailDelivery(services, claim.public_id, body)
 
-    def _prepare_referee(
-        self, session: Session, claim: Claim, order: Order, body: bytes | None
+    def _prepare_for_other(
+        self, session: Session, claim: Claim, order: Order
     ) -> EmailDelivery | EmailNotSent:
+        """Render an e-mail at every attempt: it may not be needed any more."""
         services = self.services
-        request = find_request(session, OrderingKey.parse(claim.ordering_key).writer)
-        if request is None or request.state != SENT or not isinstance(order, Check):
-            return _not_needed("The referee has answered, or the request was withdrawn")
-        body = body or render_referee_email(
-            request,
+        rendered = render_email_to_other(
+            session,
+            services.secret_box,
             order,
             claim.topic,
-            services.secret_box,
-            url=services.urls.referee(request.get_token(services.secret_box)),
+            OrderingKey.parse(claim.ordering_key).writer,
+            urls=services.urls,
             sender=services.settings.mail_from,
             message_id=claim.public_id,
             now=services.now(),
         )
+        if rendered is None:
+            return _not_needed("The e-mail is not needed any more")
+        body = claim.get_body(services.secret_box) or rendered
         return EmailDelivery(services, claim.public_id, body, _scripted_outcome(order))
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:

@@ -233,7 +233,7 @@ def test_connector_that_is_switched_off_fails_the_task(
 
 
 def test_missing_connector_fails_the_task_at_once(services: Services) -> None:
-    screening = VENDOR_SCREENING | {"connector": ""}
+    screening = VENDOR_SCREENING | {"connector": "unknown"}
     check = check_outside_factories.place_consented_check(services, screening)
     assert task_state(services, check, TASK) == "error"
     assert "no connector" in read_vendor_order(services, check).last_error

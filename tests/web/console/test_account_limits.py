@@ -24,7 +24,7 @@ from provider.maintenance.bulk_erasure import ERASE_IN_BULK
 from provider.outbox import DELIVERED, PARKED, Message
 from provider.outbox.pause import pause
 from provider.services import Services
-from tests import factories
+from tests import check_outside_factories, factories
 from tests.web.console.test_permissions import (
     ANY_ROLE,
     REQUIREMENTS,
@@ -53,6 +53,7 @@ class World:
     view: str
     alert: str
     run: str  # of a change of several orders
+    connector: str
 
     def values(self, argument: str, kind: str = "assessment") -> str:
         """Return the value of an argument of a path."""
@@ -64,6 +65,7 @@ class World:
             "view_id": self.view,
             "alert_id": self.alert,
             "run_id": self.run,
+            "connector_id": self.connector,
             "template": "invitation",
             "language": "en",
         }.get(argument, "nothing")
@@ -85,6 +87,7 @@ def create_world(
         for kind, product in products.items()
     }
     factories.finish_test(services, orders["assessment"])
+    connector = check_outside_factories.create_connector(services, account_id, name=name)
     with services.db.writing() as session:
         account = session.get_one(Account, account_id)
         owner = session.scalars(select(Staff).where(Staff.email == "boss@provider.test")).one()
@@ -122,6 +125,7 @@ def create_world(
             view.public_id,
             alert.public_id,
             run.public_id,
+            connector,
         )
 
 

@@ -21,6 +21,7 @@ from provider.core.kinds.check.models import (
 from provider.core.kinds.check.outside import follow_status
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.referee_acts import REMIND_REFEREES
+from provider.core.kinds.check.referee_email import EMAILS_TO_REFEREES
 from provider.core.kinds.check.referee_request import (
     REQUEST_LABELS,
     RefereeRequest,
@@ -102,6 +103,7 @@ KIND = Kind(
     find_warnings=content.find_warnings,
     play_step=play_step,
     follow_status=follow_status,
+    emails_to_others=EMAILS_TO_REFEREES,
     scheduled_works=(REMIND_REFEREES, PLAY_VENDORS),
     folder=Path(__file__).parent,
     labels={

@@ -21,6 +21,7 @@ from provider.core.kinds.check.referee_request import (
     LINK_LIFETIME,
     REMINDER_DELAY,
     RefereeRequest,
+    list_requests,
 )
 from provider.core.kinds.check.referees import Referee, parse_referee, read_referees
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
@@ -55,7 +56,7 @@ def check(services: Services) -> str:
 def answer(services: Services, public_id: str, number: int, **values: str) -> None:
     with services.db.writing() as session:
         check = Check.find(session, public_id, lock=True)
-        request = session.get_one(RefereeRequest, read_requests(services, public_id)[number].id)
+        request = list_requests(session, check.id)[number]
         answer_request(
             session, services.secret_box, check, request, ANSWERS | values, services.now()
         )
@@ -64,7 +65,7 @@ def answer(services: Services, public_id: str, number: int, **values: str) -> No
 def decline(services: Services, public_id: str, number: int) -> None:
     with services.db.writing() as session:
         check = Check.find(session, public_id, lock=True)
-        request = session.get_one(RefereeRequest, read_requests(services, public_id)[number].id)
+        request = list_requests(session, check.id)[number]
         decline_request(session, check, request, services.now())
 
 
@@ -192,7 +193,7 @@ def test_all_answers_give_task_to_staff(services: Services, check: str) -> None:
     with services.db.reading() as session:
         order = Check.find(session, check)
         assert (order.progress, order.waiting_for) == ("submitted", "staff")
-        request = read_requests(services, check)[0]
+        request = list_requests(session, order.id)[0]
         given = {entry.question: entry.answer for entry in request.get_answers(services.secret_box)}
         assert given["What did this person do well?"] == "Patience"
 
@@ -260,7 +261,7 @@ def test_bounced_request_is_a_failure_until_corrected(services: Services, check:
 def test_revoked_request_cannot_be_answered(services: Services, check: str) -> None:
     with services.db.writing() as session:
         order = Check.find(session, check, lock=True)
-        request = read_requests(services, check)[0]
+        request = list_requests(session, order.id)[0]
         revoke_request(session, order, request.public_id, "sam", services.now())
     with pytest.raises(Conflict):
         answer(services, check, 0)

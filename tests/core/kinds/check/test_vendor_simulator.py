@@ -76,6 +76,6 @@ def test_slow_script_answers_in_the_end(services: Services, clock: ManualClock) 
 
 
 def test_simulator_is_only_for_sandboxes(services: Services) -> None:
-    screening = VENDOR_SCREENING | {"connector": ""}
+    screening = VENDOR_SCREENING | {"connector": "unknown"}
     check = check_outside_factories.place_consented_check(services, screening, last_name="Clear")
     assert task_state(services, check, TASK) == "error"

@@ -26,7 +26,7 @@ from provider.core.staff import Permission
 from provider.errors import Conflict, NotFound
 from provider.services import current_services
 from provider.storage import secrets
-from provider.web.connector_hooks import EVENTS, SIGNATURE_HEADER, TIMESTAMP_HEADER
+from provider.web.check_hooks import EVENTS, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from provider.web.console.accounts import find_account
 from provider.web.console.authentication import record_act, requires
 from provider.web.console.pagination import is_plausible_id

@@ -23,7 +23,7 @@ MAX_BODY_BYTES = 1_000_000
 EVENTS = "events"
 TIMESTAMP_HEADER, SIGNATURE_HEADER = "X-Provider-Timestamp", "X-Provider-Signature"
 
-routes = Blueprint("connector_hooks", __name__)
+routes = Blueprint("check_hooks", __name__)
 log = structlog.get_logger()
 
 
