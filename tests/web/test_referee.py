@@ -183,8 +183,6 @@ def test_refused_address_is_a_failure_for_staff(services: Services, check: str) 
     dispatcher.stop()
     assert states(services, check) == ["bounced", "bounced"]
     assert task_state(services, check, TASK) == "error"
-    with services.db.reading() as session:
-        assert Check.find(session, check).bounced_at is None
 
 
 def place_live_check(live_server: LiveServer) -> str:
@@ -239,8 +237,8 @@ def test_pages_have_no_accessibility_problems(
     checker = AccessibilityChecker(page)
     path = live_server.url + link(live_server.services, public_id)
     page.goto(path)
-    checker.check_page("questions")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    checker.check_page("questions")
     with page.expect_navigation():
         page.locator("form button").click()
     checker.check_page("questions with problems")

@@ -14,7 +14,7 @@ from provider.core.kinds.check.vendor_acts import apply_answer, record_failure
 from provider.core.kinds.check.vendor_answer import read_answer
 from provider.core.kinds.check.vendor_order import VendorOrder
 from provider.services import Services
-from tests import check_factories, check_outside_factories
+from tests import check_outside_factories
 from tests.check_outside_factories import (
     PATHS,
     REFEREE_SCREENING,
@@ -87,8 +87,9 @@ def test_check_page_links_only_where_others_work(
 ) -> None:
     console = ConsoleClient.signed_in(services, client)
     assert path(check) in console.get_text(f"/console/checks/{check}/")
-    usual = check_factories.place_check(services, check_factories.create_package(services, "own"))
-    check_factories.give_consent(services, usual)
+    usual = check_outside_factories.place_consented_check(
+        services, {"key": "identity", "name": "Identity"}, account={"name": "Other"}
+    )
     assert path(usual) not in console.get_text(f"/console/checks/{usual}/")
     assert "Staff do all screenings" in console.get_text(path(usual))
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.referee_acts import ask_named_referees, end_requests
 from provider.core.kinds.check.referee_request import RefereeRequest, list_requests
-from provider.core.kinds.check.screening_task import IN_PROGRESS, TO_DO, ScreeningTask
+from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO, ScreeningTask
 from provider.core.kinds.check.screening_types import CONNECTOR, REFEREE, STAFF
 from provider.core.kinds.check.vendor_acts import order_at_vendor, withdraw_orders
 from provider.core.kinds.check.vendor_order import VendorOrder, list_vendor_orders
@@ -67,8 +67,9 @@ def do_by_hand(
         raise Conflict("This screening is done, or staff do it already")
     end_requests(session, check, now, task.key)
     withdraw_orders(session, check, task.key)
-    task.performer, task.state = STAFF, IN_PROGRESS
-    task.started_at, task.clock_stopped_at = task.started_at or now, None
+    task.performer, task.started_at = STAFF, task.started_at or now
+    if task.state != ASKED:
+        task.state = IN_PROGRESS
     name = check.find_screening(task.key).name
     check.record_event(session, "screening done by hand", actor, now, name)
     check.update_progress(session)

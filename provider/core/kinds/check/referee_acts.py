@@ -34,6 +34,7 @@ from provider.core.kinds.check.screening_task import (
     SUBMITTED_TASK,
     ScreeningTask,
 )
+from provider.core.kinds.check.screening_types import REFEREE
 from provider.core.orders import CONSENTED
 from provider.core.products.schema_fields import clean_text
 from provider.core.scheduled import ScheduledWork, WorkContext
@@ -50,7 +51,6 @@ MAX_ANSWER_LENGTH = 4000  # characters
 MAX_DUE_PER_RUN = 200
 YES, NO = "yes", "no"
 YES_NO_LABELS = {YES: _("Yes"), NO: _("No")}
-REFEREE = "referee"  # the actor of events
 
 
 class IncompleteAnswers(Invalid):
@@ -185,8 +185,8 @@ def end_requests(session: Session, check: Check, now: datetime, screening: str =
 
 
 def _require_open(check: Check, task: ScreeningTask) -> None:
-    if check.status != CONSENTED or not task.is_open:
-        raise Conflict("This screening is not being worked on")
+    if check.status != CONSENTED or not task.is_open or task.performer != REFEREE:
+        raise Conflict("This screening is not being worked on by referees")
 
 
 def _require_answerable(check: Check, request: RefereeRequest, now: datetime) -> None:

@@ -199,6 +199,11 @@ class VendorMachine(RuleBasedStateMachine):
         with self.services.db.reading() as session:
             assert session.scalars(select(VendorOrder)).all() == []
 
+    @precondition(lambda self: self.is_erased)
+    @rule()
+    def rest(self) -> None:
+        """Do nothing after the erasure: there is nothing left."""
+
     @invariant()
     def nothing_goes_backwards(self) -> None:
         if not hasattr(self, "services") or self.is_erased:
