@@ -140,9 +140,7 @@ def _visit(token: str, *, is_writing: bool = False) -> Iterator[RefereeVisit]:
         yield RefereeVisit(session, found, check, services.now())
 
 
-def _render(
-    token: str, visit: RefereeVisit, problems: Mapping[str, Text] | None = None
-) -> ResponseReturnValue:
+def _render(token: str, visit: RefereeVisit, problems: Mapping[str, Text] | None = None) -> str:
     context = _context(token, visit)
     if not visit.is_answerable:
         return render_template("referee/ended.html", **context)

@@ -32,7 +32,7 @@ COUNT_PARAMETERS = ("%(num)d", "%(num)s", "%(count)s")
 # Texts that are the same words in the language and in English.
 SAME_TEXTS = {
     "de": {"Test", "test", "Interview", "Text", "Text:", "%(number)d kB", "%(number)s MB"},
-    "es": {"Error %(code)s", "%(number)d kB", "%(number)s MB"},
+    "es": {"No", "Error %(code)s", "%(number)d kB", "%(number)s MB"},
     "fr": {
         *("Test", "test", "Question", "Points", "Questions", "%(num)d minutes"),
         *("question %(number)s", "Question %(number)s", "Question %(number)d"),
@@ -44,7 +44,7 @@ SAME_TEXTS = {
 NAMES = {
     *("Chrome", "Edge", "Firefox", "Safari", "Mac", "PDF", "Provider", "API"),
     *("ISO", "SHA", "Upload-Offset", "application", "offset+octet-stream"),
-    *("JPEG", "PNG", "WebP", "MP", "WebM", "WebVTT", "WEBVTT"),
+    *("JSON", "JPEG", "PNG", "WebP", "MP", "WebM", "WebVTT", "WEBVTT"),
 }
 
 

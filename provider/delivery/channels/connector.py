@@ -134,10 +134,10 @@ class TestDelivery:
         excerpt = create_excerpt(
             response.body, self.target.headers, MAX_RESPONSE_EXCERPT_LENGTH, secrets
         )
-        answer, error = _read_response(response, self.target)
+        answer, problem = _read_response(response, self.target)
         code = response.status_code
-        if not 200 <= code < 300 or error:
-            reason = error or f"The vendor refuses with {code}"
+        if not 200 <= code < 300 or problem:
+            reason = problem or f"The vendor refuses with {code}"
             return Outcome("rejected", status_code=code, response_excerpt=excerpt, error=reason)
         status, reference = answer.meaning or "none", answer.reference or "none"
         text = f"Status: {status}. Reference: {reference}.\n{excerpt}"

@@ -21,7 +21,7 @@ from provider.delivery.vendor_polling import POLL_VENDORS
 from provider.errors import Conflict
 from provider.outbox import Attempt, Message, claim
 from provider.services import Services
-from tests import check_outside_factories
+from tests import check_factories, check_outside_factories
 from tests.check_outside_factories import (
     HEADER_SECRET,
     RESULT,
@@ -61,7 +61,7 @@ def check(services: Services, vendor: FakeVendor) -> str:
     with services.db.writing() as session:
         connector = session.scalars(select(Connector)).one()
         connector.url = f"{vendor.url}/orders"
-    check_outside_factories.check_factories.give_consent(services, placed)
+    check_factories.give_consent(services, placed)
     return placed
 
 

@@ -104,7 +104,7 @@ def _parse_name(text: str) -> str:
 
 def _parse_method(text: str) -> str:
     if text not in METHODS:
-        raise Invalid(f"Choose one of {', '.join(METHODS)}")
+        raise Invalid("Choose one of: %(names)s", names=", ".join(METHODS))
     return text
 
 
@@ -125,7 +125,10 @@ def _parse_url(text: str, allow_http: bool) -> str:
     schemes = ("https", "http") if allow_http else ("https",)
     is_line = text.isascii() and text.isprintable() and len(text) <= 1000
     if parts.scheme not in schemes or not is_plain or not is_line:
-        raise Invalid("An address begins with https:// and a host, without user or port")
+        raise Invalid(
+            "Type a whole address, without user or port, that is called by %(scheme)s",
+            scheme="https",
+        )
     return text
 
 
@@ -141,7 +144,7 @@ def _parse_minutes(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and int(text[:9]) <= MAX_POLL_MINUTES):
-        raise Invalid(f"Type a number of minutes from 0 to {MAX_POLL_MINUTES}")
+        raise Invalid("Type a number of minutes from 0 to %(maximum)d", maximum=MAX_POLL_MINUTES)
     return int(text)
 
 
@@ -150,9 +153,11 @@ def _parse_statuses(text: str) -> dict[str, str]:
     for line in filter(str.strip, text.splitlines()):
         status, equals, meaning = (part.strip() for part in line.rpartition("="))
         if not equals or not status or meaning not in MEANINGS:
-            words = ", ".join(MEANINGS)
-            raise Invalid(f"Write one status in a line, as STATUS = MEANING; meanings: {words}")
+            raise Invalid(
+                "Write one status in a line, then = and its meaning. Meanings: %(names)s",
+                names=", ".join(MEANINGS),
+            )
         statuses[status[:100]] = meaning
     if len(statuses) > MAX_STATUSES:
-        raise Invalid(f"There can be at most {MAX_STATUSES} statuses")
+        raise Invalid("There can be at most %(maximum)d statuses", maximum=MAX_STATUSES)
     return statuses

@@ -117,7 +117,10 @@ def ask_referee(
         if is_same and request.state in (SENT, BOUNCED, EXPIRED):
             request.settle(REVOKED, now)
     if sum(request.state != REVOKED for request in requests) >= MAX_REFEREES:
-        raise Conflict(f"A screening has at most {MAX_REFEREES} referees: withdraw one first")
+        raise Conflict(
+            "A screening has at most %(maximum)d referees: withdraw one first",
+            maximum=MAX_REFEREES,
+        )
     request = RefereeRequest.create(secret_box, check.id, task.key, referee, actor, now)
     session.add(request)
     session.flush()

@@ -29,7 +29,7 @@ REFERENCE = "vendor.reference"  # in the address for polling, beside the id of t
 def parse_template(text: str) -> Any:
     """Return the JSON of a template. Raises Invalid for other text and unknown placeholders."""
     if len(text) > MAX_TEMPLATE_LENGTH:
-        raise Invalid(f"A template has at most {MAX_TEMPLATE_LENGTH} characters")
+        raise Invalid("A template has at most %(maximum)d characters", maximum=MAX_TEMPLATE_LENGTH)
     try:
         template = json.loads(text)
     except (ValueError, RecursionError):
@@ -38,7 +38,7 @@ def parse_template(text: str) -> Any:
         for name in _PLACEHOLDER.findall(line):
             known = any(name == value or name.startswith(f"{value}.") for value in VALUE_NAMES)
             if not known or not _NAME.fullmatch(name):
-                raise Invalid(f"The template has the unknown placeholder “{name}”")
+                raise Invalid("There is no such placeholder: %(name)s", name=name)
         if "{{" in _PLACEHOLDER.sub("", line):
             raise Invalid("The template has “{{” without “}}”")
     return template
@@ -71,7 +71,7 @@ def check_url_placeholders(url: str) -> None:
     """Raise Invalid for a placeholder that the address for polling cannot have."""
     unknown = set(_PLACEHOLDER.findall(url)) - {REFERENCE, "order.id"}
     if unknown:
-        raise Invalid(f"The address has the unknown placeholder “{min(unknown)}”")
+        raise Invalid("There is no such placeholder: %(name)s", name=min(unknown))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -95,7 +95,9 @@ def _look_up(values: Mapping[str, Any], name: str) -> Any:
         elif isinstance(value, Mapping) and part in value:
             value = value[part]
         else:
-            raise Invalid(f"The request needs “{name}”, and the screening does not ask for it")
+            raise Invalid(
+                "The request needs “%(name)s”, and the screening does not ask for it", name=name
+            )
     return value
 
 

@@ -51,7 +51,7 @@ def parse_body(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise Invalid("The vendor's answer is no JSON") from None
+        raise Invalid("The vendor’s answer is no JSON") from None
 
 
 def read_answer(
@@ -61,7 +61,10 @@ def read_answer(
     status = _text_at(payload, paths.get("status", ""))
     meaning = statuses.get(status, status if status in MEANINGS else "")
     if status and not meaning:
-        raise Invalid(f"The connector does not say what the vendor's status “{status[:60]}” means")
+        raise Invalid(
+            "The connector does not say what the vendor’s status “%(status)s” means",
+            status=status[:60],
+        )
     records = _at(payload, paths.get("records", ""))
     entries = records[:MAX_RECORDS] if isinstance(records, list) else []
     return VendorAnswer(
