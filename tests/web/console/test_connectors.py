@@ -84,7 +84,7 @@ def test_wrong_form_shows_problem_and_no_secret(
     response = console.submit(path(account, "new"), **form)
     assert response.status_code == 400
     page = unescape(response.text)
-    assert "Type a whole address" in page
+    assert "Type a whole https address" in page
     assert "The template is no JSON" in page
     assert HEADER_SECRET.rpartition(" ")[2] not in page
     with services.db.reading() as session:

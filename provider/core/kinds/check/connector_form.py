@@ -125,10 +125,7 @@ def _parse_url(text: str, allow_http: bool) -> str:
     schemes = ("https", "http") if allow_http else ("https",)
     is_line = text.isascii() and text.isprintable() and len(text) <= 1000
     if parts.scheme not in schemes or not is_plain or not is_line:
-        raise Invalid(
-            "Type a whole address, without user or port, that is called by %(scheme)s",
-            scheme="https",
-        )
+        raise Invalid("Type a whole %(scheme)s address, without user and port", scheme="https")
     return text
 
 
