@@ -109,8 +109,11 @@ def decline(token: str) -> ResponseReturnValue:
 def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """Answer a form whose cookie is gone with a new form that has the typed answers in it."""
     token = str((request.view_args or {})["token"])
-    with _visit(token) as visit:
-        return _render(token, visit), 400
+    try:
+        with _visit(token) as visit:
+            return _render(token, visit), 400
+    except NotFound as error:
+        return _handle_not_found(error)
 
 
 @routes.errorhandler(Conflict)

@@ -148,7 +148,9 @@ def test_link_that_has_ended_says_so(
 
 def test_unknown_token_gets_404(client: FlaskClient, check: str) -> None:
     for token in ("nothing", "x" * 43, "%00"):
-        assert client.get(f"/f/{token}").status_code == 404
+        for suffix in ("", "/decline"):
+            assert client.get(f"/f/{token}{suffix}").status_code == 404
+            assert client.post(f"/f/{token}{suffix}").status_code == 404
 
 
 def test_email_has_link_and_candidates_name_only(
