@@ -1,11 +1,13 @@
 """The screenings of a check that referees and vendors do: requests, answers, and what failed."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core import labels
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.content import Screening
@@ -64,6 +66,11 @@ class OutsideRow:
     vendor_order: VendorOrder | None = None
     proposal: Proposal | None = None
     record_count: int = 0
+
+    @property
+    def due_on_text(self) -> str:
+        due_on = self.task.due_on
+        return labels.format_date(datetime.combine(due_on, time(), UTC)) if due_on else ""
 
     @property
     def can_be_sent_again(self) -> bool:
