@@ -23,7 +23,7 @@ from provider.delivery.openid import OpenIdConnector
 from provider.delivery.runners.heartbeat import start_heartbeat
 from provider.maintenance import schema_version
 from provider.services import Services
-from provider.web import host_check, request_time
+from provider.web import check_hooks, host_check, request_time
 from provider.web.body_limits import MAX_BODY_BYTES
 from provider.web.client_address import TrustedProxies
 
@@ -173,6 +173,7 @@ def _create_contract_app(services: Services) -> tuple[ContractFlask, ContractApi
     for adapter in ADAPTERS.values():
         adapter.register_routes(app, api)
     app.register_blueprint(hooks.build_blueprint())
+    app.register_blueprint(check_hooks.routes)
     web.register_monitoring(app)
     return app, api
 

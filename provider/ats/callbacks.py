@@ -1,6 +1,6 @@
 """The subscribers of status changes that tell an ATS: by callbacks, and by writers of its API.
 
-The program's list of subscribers has the e-mails to candidates, too.
+The program's list of subscribers has the e-mails to candidates and the kinds' own, too.
 """
 
 from datetime import datetime
@@ -13,6 +13,7 @@ from provider import outbox
 from provider.ats import ADAPTERS
 from provider.ats.api import CANDIDATE_KEY, PLACED
 from provider.core.accounts import Account
+from provider.core.kinds import follow_status
 from provider.core.orders import FINAL_STATUSES, Order, OrderEvent, StatusChange, StatusSubscriber
 from provider.core.orders.candidate_emails import enqueue_candidate_email
 
@@ -110,4 +111,5 @@ STATUS_SUBSCRIBERS: tuple[StatusSubscriber, ...] = (
     enqueue_callback,
     enqueue_writers,
     enqueue_candidate_email,
+    follow_status,
 )

@@ -208,6 +208,7 @@ CHANNEL_LABELS = {
     "media": "Video processing",
     "missing-media": "Recordings of candidates",
     "speech": "Captions",
+    "connector": "Screenings at vendors",
 }
 # The destination of a channel without hosts.
 DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing", "speech": "Captions"}

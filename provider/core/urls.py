@@ -24,6 +24,13 @@ class UrlBuilder:
     def shared(self, token: str) -> str:
         return f"{self.base_url}/s/{token}"
 
+    def referee(self, token: str) -> str:
+        return f"{self.base_url}/f/{token}"
+
+    def connector_hook(self, connector: str, key: str) -> str:
+        """Return the address of a vendor's callbacks about one order, or of `events`."""
+        return f"{self.base_url}/hooks/connectors/{connector}/{key}"
+
     def staff_link(self, purpose: str, token: str) -> str:
         """Return the URL of an invitation to the console, or of a forgotten password."""
         return f"{self.base_url}/console/{STAFF_LINK_PATHS[purpose]}/{token}"

@@ -13,6 +13,7 @@ from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.subscriptions import KEEP_SUBSCRIPTIONS
 from provider.delivery.sweep import SEND_DUE_MESSAGES
+from provider.delivery.vendor_polling import POLL_VENDORS
 from provider.maintenance.bulk_erasure import ERASE_IN_BULK
 from provider.maintenance.offboarding import OFFBOARD_ACCOUNTS
 from provider.maintenance.prune_bodies import PRUNE_BODIES
@@ -30,6 +31,7 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     DROP_OLD_EVENTS,
     KEEP_TOKENS,
     KEEP_SUBSCRIPTIONS,
+    POLL_VENDORS,
     PRUNE_BODIES,
     ERASE_IN_BULK,
     RETENTION,

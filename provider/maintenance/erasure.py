@@ -25,9 +25,9 @@ from provider.storage.database import Base, Database
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 
-# An erasure waits for messages to the ATS. It does not wait for an e-mail to the candidate, or for
-# a recording that nobody will watch.
-CHANNELS_WITHOUT_DUTY = (outbox.EMAIL, outbox.MEDIA, outbox.SPEECH)
+# An erasure waits for messages to the ATS. It does not wait for an e-mail to the candidate, for a
+# recording that nobody will watch, or for a vendor whose screening has ended.
+CHANNELS_WITHOUT_DUTY = (outbox.CONNECTOR, outbox.EMAIL, outbox.MEDIA, outbox.SPEECH)
 
 
 @dataclass(frozen=True)

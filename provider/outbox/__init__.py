@@ -36,7 +36,15 @@ from provider.outbox.message import (
 )
 from provider.outbox.ordering_key import OrderingKey, is_about
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
-from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, SPEECH, WRITER, QueueName
+from provider.outbox.queue_name import (
+    CALLBACK,
+    CONNECTOR,
+    EMAIL,
+    MEDIA,
+    SPEECH,
+    WRITER,
+    QueueName,
+)
 from provider.outbox.response_text import MAX_RESPONSE_EXCERPT_LENGTH, hide_secrets
 from provider.outbox.retention import (
     BODY_RETENTION,
@@ -49,6 +57,7 @@ from provider.outbox.settlement import AttemptResult, Outcome, settle
 __all__ = [
     "BODY_RETENTION",
     "CALLBACK",
+    "CONNECTOR",
     "DEFAULT_LEASE",
     "DELIVERED",
     "EMAIL",

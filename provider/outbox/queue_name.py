@@ -5,6 +5,7 @@ from functools import lru_cache
 
 CALLBACK, EMAIL, MEDIA, WRITER = "callback", "email", "media", "writer"
 SPEECH = "speech"
+CONNECTOR = "connector"
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,22 @@ from provider.errors import (
     Unavailable,
 )
 from provider.services import current_services
-from provider.web import docs, headers, health, home, metrics, static_files, translations
+from provider.web import (
+    docs,
+    headers,
+    health,
+    home,
+    metrics,
+    static_files,
+    translations,
+)
 from provider.web.candidate import pages as candidate_pages
 from provider.web.candidate.responses import branding_of_request, wants_json
 from provider.web.console import blueprint as console
 from provider.web.kinds import KIND_PAGES
 from provider.web.report import pages as report_pages
 
-PAGE_PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/", "/bootstrap/")
+PAGE_PREFIXES = ("/c/", "/f/", "/r/", "/s/", "/console", "/docs", "/static/", "/bootstrap/")
 STATUS_CODES: dict[type[ProviderError], int] = {
     Unavailable: 503,
     Unauthorized: 403,
@@ -54,8 +62,8 @@ def register_pages(app: Flask) -> None:
     for module in (home, candidate_pages, report_pages, console, docs):
         app.register_blueprint(module.routes)
     for pages in KIND_PAGES.values():
-        if pages.report:
-            app.register_blueprint(pages.report)
+        for blueprint in filter(None, (pages.report, pages.others)):
+            app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _render_http_error)
     app.register_error_handler(ProviderError, _render_provider_error)
     _register_response_hooks(app)

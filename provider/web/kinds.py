@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint
 
+from provider.web import check_referee
 from provider.web.candidate import assessment, check, check_documents, check_status, interview
 from provider.web.candidate import check_questions as questions
 from provider.web.console import (
@@ -15,6 +16,7 @@ from provider.web.console import (
     check_consent,
     check_decisions,
     check_legal_texts,
+    check_outside,
     check_questions,
     check_queue,
     check_records,
@@ -35,6 +37,7 @@ for section in (
     check_adverse,
     check_consent,
     check_decisions,
+    check_outside,
     check_questions,
     check_records,
     check_screening,
@@ -49,7 +52,8 @@ class KindPages:
     `candidate` and `candidate_parts` are nested in `/c`, and `console` in `/console`, behind their
     authentication. So are `products`, the authors' pages of the kind's products, `queue`, the list
     of the staff's work, and `trial`, which lets authors try a draft; `console/KIND/trial_link.html`
-    links to it. `report` checks the link of the report itself. The templates are in
+    links to it. `report` checks the link of the report itself, and `others` the links of others,
+    such as referees. The templates are in
     `candidate/KIND/`, `console/KIND/` and `report/KIND/`.
     """
 
@@ -60,6 +64,7 @@ class KindPages:
     products: Blueprint | None = None
     trial: Blueprint | None = None
     queue: Blueprint | None = None
+    others: Blueprint | None = None
 
 
 KIND_PAGES: dict[str, KindPages] = {
@@ -81,5 +86,6 @@ KIND_PAGES: dict[str, KindPages] = {
         console=checks.routes,
         products=check_legal_texts.routes,
         queue=check_queue.routes,
+        others=check_referee.routes,
     ),
 }

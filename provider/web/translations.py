@@ -8,8 +8,8 @@ from provider import texts
 from provider.texts.direction import language_direction
 from provider.texts.templates import translate_templates
 
-# The pages of candidates and recruiters. The console and the documentation are English.
-TRANSLATED_PREFIXES = ("/c/", "/r/", "/s/")
+# The pages of candidates, referees and recruiters. The console and the documentation are English.
+TRANSLATED_PREFIXES = ("/c/", "/f/", "/r/", "/s/")
 
 
 def register(app: Flask) -> None:

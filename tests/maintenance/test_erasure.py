@@ -60,6 +60,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "bulk_run_orders",
     "bulk_runs",
     "connect_states",
+    "connectors",
     "delivery_alerts",
     "delivery_pauses",
     "disclosures",

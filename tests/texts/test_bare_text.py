@@ -31,8 +31,9 @@ def environment() -> Environment:
 
 
 def list_templates() -> list[Path]:
-    """Return the pages of candidates and recruiters, and the e-mails, those of the kinds too."""
-    folders = [PAGES / "candidate", PAGES / "report", PACKAGE / "core" / "emails" / "templates"]
+    """Return the pages of candidates, referees and recruiters, and the e-mails of every kind."""
+    folders = [PAGES / name for name in ("candidate", "referee", "report")]
+    folders += [PACKAGE / "core" / "emails" / "templates"]
     folders += [kind.emails_folder for kind in KINDS.values()]
     paths = [path for folder in folders for path in sorted(folder.rglob("*.*"))]
     return [PAGES / name for name in SHARED_PAGES] + paths

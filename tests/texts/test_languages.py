@@ -47,7 +47,7 @@ SAME_TEXTS = {
 NAMES = {
     *("Chrome", "Edge", "Firefox", "Safari", "Mac", "PDF", "Provider", "API"),
     *("ISO", "SHA", "DBS", "Upload-Offset", "application", "offset+octet-stream"),
-    *("JPEG", "PNG", "WebP", "MP", "WebM", "WebVTT", "WEBVTT"),
+    *("JSON", "JPEG", "PNG", "WebP", "MP", "WebM", "WebVTT", "WEBVTT"),
 }
 
 

@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 import pytest
 from flask.testing import FlaskClient
 from pypdf import PdfReader
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from provider import texts
 from provider.core import emails
 from provider.core.accounts.email_policy import CANDIDATE_EMAILS
+from provider.core.emails.email_to_other import render_email_to_other
 from provider.core.kinds import KINDS
+from provider.core.kinds.check.referee_acts import REFEREE_TOPICS
+from provider.core.kinds.check.referee_request import RefereeRequest
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.core.orders.accommodation import Decision, Terms
 from provider.services import Services
@@ -290,6 +294,46 @@ def test_copy_of_a_consent_is_translated(services: Services) -> None:
     assert_email_translated(services, "consent", public_id, "jobs 3")
 
 
+def ask_referee(services: Services) -> tuple[str, RefereeRequest]:
+    """Return a check and the request to its referee."""
+    screening = {"key": "references", "name": "R", "type": "references", "asks": ["referees"]}
+    public_id = place_order(services, "check", screenings=[screening])
+    check_factories.give_consent(services, public_id, "Лакита", referees="Рина, rina@old.example")
+    with services.db.reading() as session:
+        return public_id, session.scalars(select(RefereeRequest)).one()
+
+
+def test_pages_of_a_referee_are_translated(client: FlaskClient, services: Services) -> None:
+    _, request = ask_referee(services)
+    path = f"/f/{request.get_token(services.secret_box)}"
+    page = client.get(path)
+    assert_translated(page)
+    form = {"csrf_token": factories.csrf_token(page.text)}
+    assert_translated(client.post(path, data=form))
+    assert_translated(client.get(f"{path}/decline"))
+    assert_translated(client.post(f"{path}/decline", data=form, follow_redirects=True))
+
+
+@pytest.mark.parametrize("topic", sorted(REFEREE_TOPICS))
+def test_emails_to_referees_are_translated(services: Services, topic: str) -> None:
+    public_id, request = ask_referee(services)
+    with services.db.reading() as session:
+        rendered = render_email_to_other(
+            session,
+            services.secret_box,
+            Order.find(session, public_id),
+            topic,
+            request.public_id,
+            urls=services.urls,
+            sender="provider@example.com",
+            message_id="m1",
+            now=services.now(),
+        )
+    assert rendered
+    url = services.urls.referee(request.get_token(services.secret_box))
+    assert_message_translated(rendered, url)
+
+
 def assert_email_translated(services: Services, topic: str, public_id: str, *data: str) -> None:
     url = "https://tests.example.com/c/token"
     with services.db.reading() as session:
@@ -304,6 +348,10 @@ def assert_email_translated(services: Services, topic: str, public_id: str, *dat
             kind_context=order.kind_context(services.secret_box),
             decision=Decision(True, Terms(25, 0, 5, "live")),
         )
+    assert_message_translated(rendered, url, public_id, *data)
+
+
+def assert_message_translated(rendered: bytes, *data: str) -> None:
     message = email.message_from_bytes(rendered, policy=policy.SMTPUTF8)
     plain, html = (
         part.get_content()
@@ -312,7 +360,6 @@ def assert_email_translated(services: Services, topic: str, public_id: str, *dat
     )
     assert "⟦" in message["Subject"]
     assert untranslated(message["Subject"]) == []
-    data = (url, public_id, *data)
     assert untranslated(plain, *data) == []
     assert untranslated_in_page(html, *data) == []
 

@@ -31,7 +31,12 @@ from provider.maintenance import schema_version
 from provider.outbox import Message
 from provider.services import Services
 from provider.storage.database import Database
-from tests import check_factories, factories, interview_factories
+from tests import (
+    check_factories,
+    check_outside_factories,
+    factories,
+    interview_factories,
+)
 from tests.pictures import data_uri, make_png
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "headers.txt"
@@ -253,6 +258,8 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         path = urlsplit(factories.invitation_url(services, order)).path
         _open(client, "GET", path)
     factories.create_staff(services)
+    connector = check_outside_factories.create_connector(services, account_id)
+    referee_token = _ask_referee(services, account_id)
     with services.db.writing() as session:
         test = Order.find(session, assessment)
         assert isinstance(test, TimedOrder)
@@ -300,6 +307,9 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "name": f"{sha256(picture).hexdigest()[:16]}.png",
         "account_id": account,
         "run_id": bulk_run.public_id,
+        "connector_id": connector,
+        "referee.show_questions": referee_token,
+        "referee.confirm_decline": referee_token,
         "message_id": message[0],
         "colour": "1a2b3c",
         "candidate.open_invitation": path.rpartition("/")[2],
@@ -319,6 +329,23 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         placed_interview,
         queries,
     )
+
+
+def _ask_referee(services: Services, account_id: int) -> str:
+    """Return the token of a referee's link."""
+    package = check_factories.create_package(
+        services, "refereed", screenings=[check_outside_factories.REFEREE_SCREENING]
+    )
+    check = factories.place_order(
+        services,
+        account_id,
+        package,
+        "check",
+        callback_url="https://groove-tech.workable.com/checks/2",
+    )
+    check_factories.give_consent(services, check, referees=check_outside_factories.REFEREE_LINES)
+    request = check_outside_factories.read_requests(services, check)[0]
+    return request.get_token(services.secret_box)
 
 
 def main() -> None:

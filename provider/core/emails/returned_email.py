@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.core.emails.delivery_report import DeliveryReport
+from provider.core.emails.email_to_other import find_emails_to_others
 from provider.core.emails.staff_email import TOPICS_TO_STAFF
 from provider.core.orders import Order
 from provider.errors import NotFound
@@ -40,5 +41,8 @@ def record_returned_email(
             error=report.reason,
         )
     )
-    order.record_bounce(session, message.public_id, message.topic, report.reason, now)
+    if emails := find_emails_to_others(order, message.topic):
+        emails.record_bounce(session, order, message.public_id, now)
+    else:
+        order.record_bounce(session, message.public_id, message.topic, report.reason, now)
     return order, True

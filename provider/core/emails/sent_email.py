@@ -8,9 +8,9 @@ from email.message import EmailMessage
 from provider.core.email_address import mask_address, mend_address
 from provider.core.orders import normalise_email
 
-# These links authenticate a candidate or a member of the staff. Staff read a candidate's link by an
-# act that is recorded.
-_SECRET_LINK_PATTERN = re.compile(r"(/c/|/console/(?:join|password)/)[\w-]{20,}")
+# These links authenticate a candidate, a referee or a member of the staff. Staff read a candidate's
+# link by an act that is recorded.
+_SECRET_LINK_PATTERN = re.compile(r"(/[cf]/|/console/(?:join|password)/)[\w-]{20,}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
 from provider.core.kinds.base import Kind, MediaReference, RecordedText, StoredMedia
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
-from provider.core.orders import COUNT_ORDERS, EXPIRE_ORDERS, SEND_REMINDERS
+from provider.core.orders import COUNT_ORDERS, EXPIRE_ORDERS, SEND_REMINDERS, StatusChange
 from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RUNS
 from provider.core.orders.states import NOBODY, STAFF
 from provider.core.products import Product, ProductVersion, files
@@ -42,6 +42,14 @@ def register(kind: Kind) -> None:
 
 for _kind in (ASSESSMENT, INTERVIEW, CHECK):
     register(_kind)
+
+
+def follow_status(session: Session, change: StatusChange) -> None:
+    """Tell a kind of a change of one of its orders; a subscriber of status changes."""
+    follow = KINDS[change.order.kind].follow_status
+    if follow:
+        follow(session, change)
+
 
 # The works of all orders, and those of single kinds. Several kinds may name the same work.
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (

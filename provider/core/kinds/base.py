@@ -12,12 +12,13 @@ from sqlalchemy import ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.core.accounts import Account
-from provider.core.orders import Order
+from provider.core.orders import Order, StatusSubscriber
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
 from provider.core.products.files import FileSlot
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff.permissions import Permission
+from provider.core.urls import UrlBuilder
 from provider.errors import Invalid
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
@@ -139,6 +140,7 @@ def _list_no_work(_today: date) -> Sequence[StaffWork]:
     return ()
 
 
+@dataclass(frozen=True)
 class AlertCause:
     """Something about orders that needs the staff: an alert tells them while it lasts.
 
@@ -176,6 +178,34 @@ class ScriptedStep:
 
 
 @dataclass(frozen=True)
+class EmailToOther:
+    """An e-mail about an order to somebody else than the candidate.
+
+    `template` is in the kind's folder `emails`, and `context` has its variables beside those of
+    every e-mail. `name` is the recipient's.
+    """
+
+    to: str
+    name: str
+    subject: str
+    template: str
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EmailsToOthers:
+    """The e-mails of a kind to others than candidates, such as referees.
+
+    `compose` takes the message's topic and the writer of its ordering key; None is an e-mail that
+    is not needed any more. `record_bounce` takes the public id of a message that came back.
+    """
+
+    topics: frozenset[str]
+    compose: Callable[[Session, SecretBox, Order, str, str, UrlBuilder], EmailToOther | None]
+    record_bounce: Callable[[Session, Any, str, datetime], None]
+
+
+@dataclass(frozen=True)
 class Kind:
     """One kind. `docs/adding-a-kind.md` explains the fields.
 
@@ -205,6 +235,8 @@ class Kind:
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
+    `emails_to_others` describes the e-mails about its orders to others than candidates.
+    `follow_status` is called with each change of a status of the kind's orders, in its transaction.
     """
 
     name: str
@@ -237,6 +269,8 @@ class Kind:
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
+    follow_status: StatusSubscriber | None = None
+    emails_to_others: EmailsToOthers | None = None
 
     @property
     def emails_folder(self) -> Path:

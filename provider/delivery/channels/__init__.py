@@ -2,6 +2,7 @@
 
 from provider.delivery.channels.base import Channel, PreparedDelivery
 from provider.delivery.channels.callback import CallbackChannel
+from provider.delivery.channels.connector import ConnectorChannel
 from provider.delivery.channels.email import EmailChannel
 from provider.delivery.channels.recording import RecordingChannel
 from provider.delivery.channels.speech import SpeechChannel
@@ -10,7 +11,14 @@ from provider.services import Services
 
 CHANNELS: dict[str, type[Channel]] = {
     channel.name: channel
-    for channel in (CallbackChannel, EmailChannel, RecordingChannel, SpeechChannel, WriterChannel)
+    for channel in (
+        CallbackChannel,
+        ConnectorChannel,
+        EmailChannel,
+        RecordingChannel,
+        SpeechChannel,
+        WriterChannel,
+    )
 }
 
 

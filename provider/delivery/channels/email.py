@@ -14,6 +14,7 @@ from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
 from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
+from provider.core.emails.email_to_other import find_emails_to_others, render_email_to_other
 from provider.core.emails.marking_email import render_marking_email
 from provider.core.emails.own_text import EmailText
 from provider.core.emails.sample import render_sample
@@ -150,7 +151,9 @@ class EmailChannel(Channel):
         """Record an e-mail whose address was refused, and an invitation that arrived later."""
         for claim, outcome in ((r.claim, r.outcome) for r in results if _changes_order(r)):
             order = Order.find(session, claim.subject)
-            if outcome.decision == "rejected":
+            if emails_to_others := find_emails_to_others(order, claim.topic):
+                emails_to_others.record_bounce(session, order, claim.public_id, now)
+            elif outcome.decision == "rejected":
                 reason = describe_bounce(find_status(outcome.error), outcome.error)
                 order.record_bounce(session, claim.public_id, claim.topic, reason, now)
             else:
@@ -171,6 +174,8 @@ class EmailChannel(Channel):
             body = stored_body or self._render_sample(session, claim)
             return EmailDelivery(self.services, claim.public_id, body)
         order = _load_order(session, claim)
+        if find_emails_to_others(order, claim.topic):
+            return self._prepare_for_other(session, claim, order)
         body = stored_body or self._render(session, claim, order)
         return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
 
@@ -231,6 +236,27 @@ class EmailChannel(Channel):
                 now=services.now(),
             )
         return EmailDelivery(services, claim.public_id, body)
+
+    def _prepare_for_other(
+        self, session: Session, claim: Claim, order: Order
+    ) -> EmailDelivery | EmailNotSent:
+        """Render an e-mail at every attempt: it may not be needed any more."""
+        services = self.services
+        rendered = render_email_to_other(
+            session,
+            services.secret_box,
+            order,
+            claim.topic,
+            OrderingKey.parse(claim.ordering_key).writer,
+            urls=services.urls,
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+        )
+        if rendered is None:
+            return _not_needed("The e-mail is not needed any more")
+        body = claim.get_body(services.secret_box) or rendered
+        return EmailDelivery(services, claim.public_id, body, _scripted_outcome(order))
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
         services = self.services

@@ -14,6 +14,7 @@ from provider.core.kinds.check.adjudication import require_explanation
 from provider.core.kinds.check.check_document import list_documents
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
+from provider.core.kinds.check.outside import has_outside_work
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.kinds.check.screening_work import describe_task
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
@@ -287,6 +288,7 @@ def _render_check(
         ],
         is_completed=check.status == COMPLETED,
         **check_proposals.page_context(session, check),
+        has_outside_work=can_decide and has_outside_work(session, check),
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )
     return make_response(page, status_code)

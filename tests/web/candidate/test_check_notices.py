@@ -10,8 +10,8 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check import adverse_acts as acts
 from provider.services import Services
 from tests import check_decision_factories
+from tests.check_way import open_invitation
 from tests.factories import ManualClock
-from tests.web.candidate.test_check import open_invitation
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from provider.outbox import DELIVERED, PARKED, Message
 from provider.outbox.pause import pause
 from provider.services import Services
 from provider.storage import secrets
-from tests import factories
+from tests import check_outside_factories, factories
 from tests.web.console.test_permissions import (
     ANY_ROLE,
     REQUIREMENTS,
@@ -61,6 +61,7 @@ class World:
     alert: str
     run: str  # of a change of several orders
     dispute: str
+    connector: str
 
     def values(self, argument: str, kind: str = "assessment") -> str:
         """Return the value of an argument of a path."""
@@ -73,6 +74,7 @@ class World:
             "alert_id": self.alert,
             "run_id": self.run,
             "dispute_id": self.dispute,
+            "connector_id": self.connector,
             "template": "invitation",
             "language": "en",
             "purpose": "pre_adverse",
@@ -113,6 +115,7 @@ def create_world(
         for kind, product in products.items()
     }
     factories.finish_test(services, orders["assessment"])
+    connector = check_outside_factories.create_connector(services, account_id, name=name)
     with services.db.writing() as session:
         account = session.get_one(Account, account_id)
         owner = session.scalars(select(Staff).where(Staff.email == "boss@provider.test")).one()
@@ -152,6 +155,7 @@ def create_world(
             alert.public_id,
             run.public_id,
             dispute.public_id,
+            connector,
         )
 
 

@@ -24,7 +24,10 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.adjudication import activate_draft, save_draft
 from provider.core.kinds.check.adverse_acts import begin, suspend
+from provider.core.kinds.check.connector import Connector
 from provider.core.kinds.check.decisions import complete
+from provider.core.kinds.check.vendor_acts import record_failure
+from provider.core.kinds.check.vendor_order import VendorOrder
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.answers import TimeNote
 from provider.core.kinds.interview.captions import STAFF, save_captions
@@ -48,12 +51,14 @@ from tests import (
     check_decision_factories,
     check_document_factories,
     check_factories,
+    check_outside_factories,
     check_status_factories,
     check_work_factories,
     factories,
     interview_factories,
     marking_factories,
 )
+from tests.check_outside_factories import REFEREE_SCREENING, VENDOR_SCREENING
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
@@ -1086,6 +1091,58 @@ def sign_out(services: Services, console: ConsoleClient) -> str:
     return f"staff:{ADMIN}"
 
 
+def outside_act(act: str) -> Act:
+    """Return an act on a screening that referees or a vendor do."""
+
+    def perform(services: Services, console: ConsoleClient) -> str:
+        public_id = check_outside_factories.place_consented_check(
+            services, REFEREE_SCREENING, VENDOR_SCREENING
+        )
+        path, form = f"/console/checks/{public_id}/outside/", {}
+        if act == "ask":
+            path += "references/referees"
+            form = {"name": "Jo", "email": "jo@old.example"}
+        elif act == "revoke":
+            request = check_outside_factories.read_requests(services, public_id)[0]
+            path += f"requests/{request.public_id}/revoke"
+        else:
+            path += f"record/{act}"
+        if act == "again":
+            with services.db.writing() as session:
+                check = Check.find(session, public_id)
+                vendor_order = session.scalars(select(VendorOrder)).one()
+                record_failure(session, check, vendor_order, "Refused", services.now())
+        succeed(console.submit(path, **form))
+        return f"order:{public_id}"
+
+    return perform
+
+
+def connector_act(act: str) -> Act:
+    """Return an act on a connector."""
+
+    def perform(services: Services, console: ConsoleClient) -> str:
+        account_id, _ = factories.create_account(services)
+        connector = check_outside_factories.create_connector(services, account_id)
+        with services.db.writing() as session:
+            account = session.get_one(Account, account_id).public_id
+            if act == "on":
+                session.scalars(select(Connector)).one().disabled_at = services.now()
+        path = f"/console/accounts/{account}/connectors/"
+        form: dict[str, str] = {}
+        if act in ("new", "edit"):
+            path += act if act == "new" else f"{connector}/edit"
+            form = check_outside_factories.CONNECTOR_FORM | {"key": "other"}
+        elif act in ("on", "off"):
+            path, form = f"{path}{connector}/switch", {"act": act}
+        else:
+            path += f"{connector}/{act}"
+        assert console.submit(path, **form).status_code in (200, 201, 302)
+        return f"account:{account}"
+
+    return perform
+
+
 # Endpoint of a view that accepts POST → its acts and their actions.
 CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
@@ -1218,6 +1275,12 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ADJUDICATION_RETIRED: change_matrix("retire", "save", "activate")
     },
     "notice_texts.save": {Action.NOTICE_TEXT_SAVED: change_notice_text},
+    "checks.outside.ask": {Action.REFEREE_ASKED: outside_act("ask")},
+    "checks.outside.revoke": {Action.REFEREE_REQUEST_REVOKED: outside_act("revoke")},
+    "checks.outside.send_to_vendor_again": {
+        Action.VENDOR_ORDER_SENT_AGAIN: outside_act("again"),
+    },
+    "checks.outside.take_over": {Action.SCREENING_TAKEN_OVER: outside_act("by-hand")},
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},
     "deliveries.requeue_all": {Action.DELIVERY_SENT_AGAIN: requeue_all},
     "deliveries.probe": {Action.PAUSE_PROBED: probe},
@@ -1255,6 +1318,14 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "account_tokens.save_secret": {
         Action.ACCOUNT_SECRET_CHANGED: change_account_secret,
         Action.ACCOUNT_CALLBACK_TOKEN_CHANGED: change_callback_token,
+    },
+    "connectors.create": {Action.CONNECTOR_CREATED: connector_act("new")},
+    "connectors.save": {Action.CONNECTOR_CHANGED: connector_act("edit")},
+    "connectors.replace_key": {Action.CONNECTOR_KEY_REPLACED: connector_act("key")},
+    "connectors.send_test": {Action.CONNECTOR_TESTED: connector_act("test")},
+    "connectors.switch": {
+        Action.CONNECTOR_DISABLED: connector_act("off"),
+        Action.CONNECTOR_ENABLED: connector_act("on"),
     },
     "connections.check": {Action.ACCOUNT_CHECKED: check_connection},
     "connections.ask_consent": {Action.ACCOUNT_CONSENT_ASKED: ask_consent},

@@ -7,6 +7,7 @@
     screenings                            [{type?, key, name, description?, workforce?,
                                           barred_lists?, reason?, asks?, documents?,
                                           working_days?, performer?, connector?,
+                                          questions?: [{key, text, kind?, options?, required?}],
                                           retention_days?}]
     disclosure                            {key, version, text, sample?}, the text to consent to
     legal_texts?                          [{key, version, purpose, title, text, countries?,
@@ -16,8 +17,9 @@
 `asks` lists details by their names in DETAIL_FIELDS, `documents` are names of DOCUMENT_SLOTS. The
 candidate is asked for these only. `reason` is one sentence that says why. `working_days` is the
 expected time. `workforce` and `barred_lists` are names of SCREENING_OPTIONS, of some types only.
-`retention_days` is how long the data of the screening is stored after the end of the check; the
-outcome stays.
+`questions` are for referees, of the kind text, choice (with `options`) or yes_no; without them the
+type's usual questions are asked. `connector` is the key of one of the account's. `retention_days`
+is how long the data of the screening is stored after the end of the check; the outcome stays.
 
 `legal_texts` are shown beside the disclosure: to candidates of `countries` (ISO 3166 codes), or to
 all where there are none. One with the purpose `disclosure` replaces the disclosure for them.
@@ -35,6 +37,7 @@ from marshmallow import post_load, validates_schema
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.country_code import CountryCode
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.referee_questions import RefereeQuestion, RefereeQuestionSchema
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS, complete_options
 from provider.core.kinds.check.screening_types import (
     OTHER,
@@ -106,6 +109,7 @@ class Screening:
         ]
 
     retention_days: int | None = None
+    questions: tuple[RefereeQuestion, ...] = ()
 
     @property
     def reason_text(self) -> ShownText:
@@ -198,6 +202,7 @@ class ScreeningSchema(DocumentSchema):
     working_days = Integer(1, 250)
     performer = Choice(*PERFORMERS)
     connector = Key(load_default="")
+    questions = nested_list(RefereeQuestionSchema, "questions", 0, 20, load_default=())
     retention_days = Integer(1, 3650)
 
     usual_by = "type"
@@ -211,12 +216,17 @@ class ScreeningSchema(DocumentSchema):
         options = _find_type(entry).options
         return [name for name in SCREENING_OPTIONS if name not in options]
 
+    @validates_schema
+    def _validate_questions(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([question.key for question in data["questions"]], "questions")
+
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Screening:
         given = {name: data.pop(name) for name in SCREENING_OPTIONS if name in data}
         data["options"] = complete_options(data["type"], given)
         data = _usual_fields(_find_type(data)) | data
-        return Screening(**data | {name: tuple(data[name]) for name in ("asks", "documents")})
+        tuples = {name: tuple(data[name]) for name in ("asks", "documents", "questions")}
+        return Screening(**data | tuples)
 
 
 def _find_type(entry: Mapping[str, Any]) -> ScreeningType:

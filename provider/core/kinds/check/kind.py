@@ -4,6 +4,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import object_session
+
 from provider.core.accounts import Account, screening_times
 from provider.core.kinds.base import AlertCause, Kind, KindTexts, StaffWork
 from provider.core.kinds.check import content
@@ -32,6 +34,7 @@ from provider.core.kinds.check.check_document import (
     MEDIA,
     CheckDocument,
 )
+from provider.core.kinds.check.connector import Connector
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
 from provider.core.kinds.check.decision_proposal import DecisionProposal
@@ -51,9 +54,17 @@ from provider.core.kinds.check.legal_text_record import find_texts
 from provider.core.kinds.check.models import Check, Finding
 from provider.core.kinds.check.notice_email import email_parts
 from provider.core.kinds.check.notice_text import NOTICE_LABELS
+from provider.core.kinds.check.outside import follow_status
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.package_warnings import find_warnings
 from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
+from provider.core.kinds.check.referee_acts import REMIND_REFEREES
+from provider.core.kinds.check.referee_email import EMAILS_TO_REFEREES
+from provider.core.kinds.check.referee_request import (
+    REQUEST_LABELS,
+    RefereeRequest,
+    list_requests,
+)
 from provider.core.kinds.check.renewal import Renewal, find_renewals_to_report
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
@@ -67,6 +78,12 @@ from provider.core.kinds.check.screening_types import (
 from provider.core.kinds.check.screening_work import list_staff_work
 from provider.core.kinds.check.scripted import play_step
 from provider.core.kinds.check.step_messages import STEP_EMAIL
+from provider.core.kinds.check.vendor_order import (
+    VENDOR_ORDER_LABELS,
+    VendorOrder,
+    list_vendor_orders,
+)
+from provider.core.kinds.check.vendor_simulator import PLAY_VENDORS
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
@@ -111,6 +128,28 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             }
             for dispute in check.disputes
         ],
+        **_read_outside_work(check, secret_box),
+    }
+
+
+def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
+    """Return what referees and vendors have answered."""
+    session = object_session(check)
+    assert session
+    proposals = {
+        vendor_order.screening: vendor_order.get_proposal(secret_box)
+        for vendor_order in list_vendor_orders(session, check.id)
+    }
+    return {
+        "referees": [
+            {
+                "screening": request.screening,
+                "referee": vars(request.get_referee(secret_box)),
+                "answers": [vars(answer) for answer in request.get_answers(secret_box)],
+            }
+            for request in list_requests(session, check.id)
+        ],
+        "vendor_answers": {key: vars(value) for key, value in proposals.items() if value},
     }
 
 
@@ -161,6 +200,8 @@ KIND = Kind(
     find_warnings=find_warnings,
     find_texts=find_texts,
     play_step=play_step,
+    follow_status=follow_status,
+    emails_to_others=EMAILS_TO_REFEREES,
     folder=Path(__file__).parent,
     labels={
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
@@ -204,6 +245,17 @@ KIND = Kind(
             "notice time over": "The candidate’s time after the notice is over",
             "notice sent again": "Notice sent again",
             "notice handed over": "Notice handed over in another way",
+            "referee asked": "Referee asked",
+            "referee answered": "Referee answered",
+            "referee declined": "Referee declined",
+            "referee bounced": "E-mail to a referee came back",
+            "referee expired": "Referee did not answer in time",
+            "referee revoked": "Request to a referee withdrawn",
+            "vendor asked": "Sent to the vendor",
+            "vendor answered": "Vendor answered",
+            "vendor failed": "Failed at the vendor",
+            "vendor changed answer": "Vendor sent another answer later",
+            "screening done by hand": "Screening taken over by staff",
             **NOTICE_LABELS,
         },
         "document slot": {name: slot.label for name, slot in DOCUMENT_SLOTS.items()},
@@ -233,6 +285,8 @@ KIND = Kind(
             AUTHORIZATION: "Authorization, beside the signature",
         },
         "screening task": TASK_LABELS,
+        "referee request": REQUEST_LABELS,
+        "vendor order": VENDOR_ORDER_LABELS,
         "severity": SEVERITIES,
         "disposition": DISPOSITIONS,
         "adverse action": ACTION_LABELS,
@@ -288,8 +342,37 @@ KIND = Kind(
         AdverseAction.end_reason,
         AdverseNotice.content,
         AdverseNotice.other_way,
+        RefereeRequest.referee_encrypted,
+        RefereeRequest.answers_encrypted,
+        VendorOrder.answer_encrypted,
+        VendorOrder.answer_digest,
+        VendorOrder.last_error,
     ),
     other_columns=(
+        RefereeRequest.public_id,
+        RefereeRequest.screening,
+        RefereeRequest.state,
+        RefereeRequest.token_hash,
+        RefereeRequest.token_encrypted,
+        RefereeRequest.actor,
+        VendorOrder.public_id,
+        VendorOrder.screening,
+        VendorOrder.state,
+        VendorOrder.attempt,
+        VendorOrder.reference,
+        VendorOrder.polls,
+        Connector.public_id,
+        Connector.key,
+        Connector.name,
+        Connector.url,
+        Connector.method,
+        Connector.request_template,
+        Connector.headers_encrypted,
+        Connector.signing_key_encrypted,
+        Connector.paths,
+        Connector.statuses,
+        Connector.poll_url,
+        Connector.poll_minutes,
         CandidateDetail.name,
         ConsentText.key,
         ConsentText.version,
@@ -356,6 +439,8 @@ KIND = Kind(
     scheduled_works=(
         DISCARD_LOST_DOCUMENTS,
         END_NOTICE_CLOCKS,
+        PLAY_VENDORS,
+        REMIND_REFEREES,
         REMIND_OF_QUESTIONS,
         SCREENING_RETENTION,
     ),

@@ -14,7 +14,7 @@ from provider.storage.database import Base
 
 # The states of a task. “asked” waits for the candidate, and stops the clock of the due date.
 TO_DO, IN_PROGRESS, ASKED = "to do", "in progress", "asked"
-# “submitted” waits for a referee or a vendor; “error” needs staff, because the vendor failed.
+# “submitted” waits for a referee or a vendor; “error” needs staff, because they failed.
 SUBMITTED_TASK, ERROR = "submitted", "error"
 DONE, WITHDRAWN = "done", "withdrawn"
 OPEN_STATES = frozenset({TO_DO, IN_PROGRESS, ASKED, SUBMITTED_TASK, ERROR})
@@ -23,7 +23,7 @@ TASK_LABELS = {
     IN_PROGRESS: "In progress",
     ASKED: "Waits for the candidate",
     SUBMITTED_TASK: "With a referee or a vendor",
-    ERROR: "Failed at the vendor",
+    ERROR: "Failed at the referee or the vendor",
     DONE: "Done",
     WITHDRAWN: "Withdrawn",
 }
