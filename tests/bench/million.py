@@ -184,8 +184,9 @@ LIMITED_PAGES = (
 EXCLUDED_ENDPOINTS = {
     "products.version_file",
     "assessment_trial.remaining_time",  # the clock of a trial that began runs
+    "assessment_trial.pause",  # without a break it redirects
     "editor_files.show",
-    "editor_videos.poster",
+    "editor_files.poster",
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",
