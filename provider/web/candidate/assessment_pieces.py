@@ -89,7 +89,7 @@ def announce(public_id: str, number: int) -> ResponseReturnValue:
             candidate_request.order,
             candidate_request.now,
         )
-        item = find_item_position(order.content, number).item
+        item = find_item_position(order.parts, number).item
         note_connection(candidate_request)
         if find_saved_file(session, order, item.key, announced):
             return jsonify(next=_next_url(candidate_request, item.key))  # the reply was lost

@@ -69,7 +69,7 @@ def start(product_id: str) -> str:
 def item(product_id: str, number: int) -> Response | str:
     """Show a question on the candidate's page, unless its time is over."""
     trial = _open(product_id)
-    find_item_position(trial.test, number)
+    find_item_position(trial.parts, number)
     trial.end_break()
     if trial.is_over(number):
         return _leave_for_time(product_id, trial, number)
@@ -100,7 +100,7 @@ def remaining_time(product_id: str) -> Response:
     """Return the time that is left for the question in the address, as a candidate's page does."""
     trial = _open(product_id)
     number = request.args.get("question", 0, int)
-    find_item_position(trial.test, number)
+    find_item_position(trial.parts, number)
     end, now = trial.ends_at(number), trial.now
     if end is None or end <= now:
         return make_response(jsonify(error="The time is over"), 409)
@@ -113,7 +113,7 @@ def remaining_time(product_id: str) -> Response:
 def answer(product_id: str, number: int) -> Response | str:
     """Read and score an answer, and go on. Nothing is stored."""
     trial = _open(product_id)
-    position = find_item_position(trial.test, number)
+    position = find_item_position(trial.parts, number)
     if trial.is_over(number):
         return _leave_for_time(product_id, trial, number)
     try:
@@ -235,7 +235,7 @@ def _render(
         url_for=url_in_trial,
         product_id=product_id,
         content=test,
-        position=find_item_position(trial.test, number),
+        position=find_item_position(trial.parts, number),
         order=SimpleNamespace(
             public_id="trial",
             content=test,
