@@ -36,7 +36,7 @@ OrderT = TypeVar("OrderT", bound=Order)
 
 
 @cache
-def _session_order_query(order_class: type[OrderT], *, lock: bool) -> Select[OrderT]:
+def _session_order_query(order_class: type[Order], *, lock: bool) -> Select[Order]:
     """Return the statement that loads what every page shows. Loading each at its use takes longer.
 
     The row lock makes two tabs or a double click act one after the other.
