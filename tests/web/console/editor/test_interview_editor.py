@@ -117,7 +117,7 @@ def test_small_video_is_sent_with_the_form_and_can_be_removed(
     console.submit(url, **values)
     assert question(services, template_id)["media"] == {"video": "Anna-sagt-Hallo.webm"}
     page = console.get_text(url)
-    poster = f"{LIST}{template_id}/edit/pieces/video/posters/Anna-sagt-Hallo.webm"
+    poster = f"{LIST}{template_id}/edit/files/Anna-sagt-Hallo.webm/poster"
     assert f'poster="{poster}"' in page
     assert console.client.get(poster).mimetype == "image/jpeg"
     save_entry(console, template_id, QUESTION, **{"drop:media.video": "true"})
@@ -183,7 +183,7 @@ def test_author_sends_a_large_video_in_the_browser(author: Page, live_server: Li
     video = VIDEO + _void_element(2_600_000)
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(f"{live_server.url}{entry_page(template_id, QUESTION)}")
-    field = page.locator("input[type=file][data-pieces-url]")
+    field = page.locator("input[type=file][data-pieces-url$=video]")
     field.set_input_files(FilePayload(name="anna.webm", mimeType="video/webm", buffer=video))
     expect(page.get_by_text("The file is stored.")).to_be_visible(timeout=30_000)
     wait_for(lambda: question(services, template_id).get("media") == {"video": "anna.webm"})
