@@ -211,9 +211,11 @@ LIMITED_PAGES = (
 EXCLUDED_ENDPOINTS = {
     "products.version_file",
     "assessment_trial.remaining_time",  # the clock of a trial that began runs
+    "assessment_trial.pause",  # without a break it redirects
     "editor_files.show",
     "legal_texts.detail",  # a page of one text, which no order changes
     "editor_videos.poster",
+    "editor_files.poster",
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
     "second_looks.detail",

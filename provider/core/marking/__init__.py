@@ -16,8 +16,10 @@ from provider.core.marking.acts import (
 from provider.core.marking.marked_order import MarkedFile, MarkedOrder, MarkingUnit, load_shares
 from provider.core.marking.own_mark import (
     CORRECTION_REASON_LENGTHS,
+    DISPUTED_CORRECTION,
     correct_mark,
     find_own_mark,
+    needs_reason,
 )
 from provider.core.marking.queue import (
     QUEUED,
@@ -59,6 +61,7 @@ __all__ = [
     "ANSWER",
     "CORRECTION_REASON_LENGTHS",
     "DISPUTED",
+    "DISPUTED_CORRECTION",
     "LEASE",
     "MARKED",
     "ONE_MARKER",
@@ -94,6 +97,7 @@ __all__ = [
     "list_open_tasks",
     "list_queued",
     "load_shares",
+    "needs_reason",
     "open_tasks",
     "release",
     "reopen_whole_order",

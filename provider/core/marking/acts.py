@@ -1,7 +1,8 @@
 """The acts of marking: open tasks, claim one, save a mark, and settle the task.
 
 A task is settled when its marks agree. Two marks that differ by more than the product's tolerance
-need a third one, which decides; otherwise their mean counts.
+need a third one, which decides; otherwise their mean counts. A correction may make the marks of a
+completed test differ: its result then stays until somebody decides.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +25,14 @@ from provider.core.marking.task import (
     MarkingTask,
 )
 from provider.core.orders import Order
-from provider.core.orders.states import PENDING
+from provider.core.orders.states import COMPLETED, PENDING
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.secrets import SecretBox
 
 # How long nobody else gets a task that somebody is marking.
 LEASE = timedelta(minutes=30)
 MAX_DECIMALS = 2  # of the points in a mark
+DECISION_REASON = "Somebody decided between two marks after a correction"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def claim(task: MarkingTask, marker: str, now: datetime) -> Mark:
     """
     if task.purpose != ANSWER or task.state not in (OPEN, DISPUTED):
         raise Conflict("This answer is marked already")
-    if task.order.status != PENDING:
+    is_result_disputed = task.order.status == COMPLETED and task.is_correction_disputed
+    if task.order.status != PENDING and not is_result_disputed:
         raise Conflict("This order has ended, so its answers need no marks")
     mark = task.claim_of(marker)
     has_marked = any(mark.marker == marker for mark in task.finished_marks)
@@ -140,6 +143,7 @@ def save_mark(
 ) -> None:
     """Save a mark, and settle the task if its marks agree. The last one completes the order.
 
+    A decision about a completed order gives it a corrected result.
     Raises Invalid for points out of range, and Conflict as `claim` does.
     """
     order = task.order
@@ -147,13 +151,32 @@ def save_mark(
     unit = order.marking_unit(task.unit)
     points = form.total(unit)
     mark = claim(task, marker, now)
+    points_before = task.points
     mark.points = str(points)
     mark.rubric_points = {row.key: str(form.rubric_points[row.key]) for row in unit.rubric}
     mark.comment, mark.marked_at, mark.claimed_until = form.comment, now, None
     settle(task, order.marking.tolerance, now)
+    apply_points(session, secret_box, task, points_before, marker, DECISION_REASON, now)
+
+
+def apply_points(
+    session: Session,
+    secret_box: SecretBox,
+    task: MarkingTask,
+    points_before: str | None,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Complete the order if this was its last task; score a completed one again by new points."""
+    order = task.order
+    assert isinstance(order, MarkedOrder)
     session.flush()
-    if task.settled_at and not list_open_tasks(session, order):
-        order.finish_marking(session, secret_box, marker, now)
+    if order.status == COMPLETED:
+        if Decimal(task.points or 0) != Decimal(points_before or 0):
+            order.rescore(session, secret_box, actor, reason, now)
+    elif task.settled_at and not list_open_tasks(session, order):
+        order.finish_marking(session, secret_box, actor, now)
 
 
 def _take_slot(task: MarkingTask, marker: str, now: datetime) -> Mark:

@@ -7,11 +7,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from provider.core.marking.settings import MarkingSettings, RubricRow
-from provider.core.marking.task import ANSWER, MARKED, RECONCILED, MarkingTask
+from provider.core.marking.task import ANSWER, DISPUTED, MARKED, RECONCILED, MarkingTask
 from provider.errors import NotFound
 from provider.storage.secrets import SecretBox
 
@@ -93,7 +93,10 @@ def load_shares(session: Session, order_ids: Iterable[int]) -> Mapping[int, Mapp
     ).where(
         MarkingTask.order_id.in_(list(order_ids)),
         MarkingTask.purpose == ANSWER,
-        MarkingTask.state.in_((MARKED, RECONCILED)),
+        or_(
+            MarkingTask.state.in_((MARKED, RECONCILED)),
+            and_(MarkingTask.state == DISPUTED, MarkingTask.points.is_not(None)),
+        ),
     )
     shares: dict[int, dict[str, Fraction]] = {}
     for order_id, unit, points, max_points in session.execute(query):

@@ -1,7 +1,9 @@
 """The correction of a mark by the person who gave it.
 
 Until the task is settled the new mark just replaces the old one. Afterwards it needs a reason. If
-the order is completed, it is scored again, and the ATS gets the corrected result.
+the order is completed, it is scored again, and the ATS gets the corrected result. Where the two
+marks of a completed order then differ by more than the tolerance, its result stays until somebody
+decides between them, or the other marker corrects a mark, too.
 """
 
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from provider.core.marking.acts import MarkForm, list_open_tasks, settle
+from provider.core.marking.acts import MarkForm, apply_points, settle
 from provider.core.marking.marked_order import MarkedOrder
 from provider.core.marking.task import (
     ANSWER,
@@ -26,6 +28,7 @@ from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
 
 CORRECTION_REASON_LENGTHS = range(3, 501)  # characters
+DISPUTED_CORRECTION = "marks differ"  # the event
 
 
 def find_own_mark(task: MarkingTask, marker: str) -> Mark | None:
@@ -53,8 +56,7 @@ def correct_mark(
 ) -> None:
     """Replace the marker's own mark. The caller has locked the task.
 
-    Raises Conflict without such a mark, and where the marks of a completed test would differ by
-    more than the tolerance; Invalid for points out of range, and for a missing reason.
+    Raises Conflict without such a mark; Invalid for points out of range, and for a missing reason.
     """
     order = task.order
     assert isinstance(order, MarkedOrder)
@@ -63,8 +65,8 @@ def correct_mark(
         raise Conflict("You have no mark that counts for this answer")
     unit = order.marking_unit(task.unit)
     points = form.total(unit)
-    was_settled, points_before = task.settled_at is not None, task.points
-    if was_settled and len(reason) not in CORRECTION_REASON_LENGTHS:
+    points_before = task.points
+    if needs_reason(task) and len(reason) not in CORRECTION_REASON_LENGTHS:
         raise Invalid("Write why you correct the mark, in 3 to 500 characters")
     mark.points = str(points)
     mark.rubric_points = {row.key: str(form.rubric_points[row.key]) for row in unit.rubric}
@@ -75,16 +77,16 @@ def correct_mark(
         task.state, task.points, task.settled_at = OPEN, None, None
         settle(task, order.marking.tolerance, now)
     if task.state == DISPUTED and order.status == COMPLETED:
-        tolerance = f"{order.marking.tolerance:f}"
-        raise Conflict(f"The two marks would differ by more than {tolerance}: agree on one first")
+        task.points = points_before
+        order.record_event(session, DISPUTED_CORRECTION, marker, now, reason)
     if task.settled_at:
         _drop_claims(session, task)
-    session.flush()
-    if order.status == COMPLETED:
-        if task.points != points_before:
-            order.rescore(session, secret_box, marker, reason, now)
-    elif task.settled_at and not list_open_tasks(session, order):
-        order.finish_marking(session, secret_box, marker, now)
+    apply_points(session, secret_box, task, points_before, marker, reason, now)
+
+
+def needs_reason(task: MarkingTask) -> bool:
+    """Whether a correction changes more than an unfinished task."""
+    return task.settled_at is not None or task.order.status == COMPLETED
 
 
 def _is_replacement(task: MarkingTask) -> bool:

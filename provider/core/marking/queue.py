@@ -22,12 +22,16 @@ from provider.errors import Conflict
 
 MAX_TRIED_TASKS = 20  # of which colleagues may take some at the same moment
 
-# A task of an order that was cancelled or reopened waits for nobody.
+# A task of an order that was cancelled or reopened waits for nobody. Of a completed order, requests
+# for a second look wait, and corrections that need a decision.
 QUEUED: ColumnElement[bool] = and_(
     MarkingTask.state.in_((OPEN, DISPUTED)),
     or_(
         and_(Order.status == PENDING, Order.progress.in_((SUBMITTED, MARKING))),
-        and_(Order.status == COMPLETED, MarkingTask.purpose == SECOND_LOOK),
+        and_(
+            Order.status == COMPLETED,
+            or_(MarkingTask.purpose == SECOND_LOOK, MarkingTask.state == DISPUTED),
+        ),
     ),
 )
 

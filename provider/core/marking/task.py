@@ -26,7 +26,8 @@ class MarkingTask(Base):
     """The answer to one item (`unit` is its key), or a whole order (`unit` is empty).
 
     `points` are those that count, once the task is settled: a decimal number as text, of
-    `max_points`. A withdrawn task belongs to answers from before a reopening.
+    `max_points`. They stay while a correction of a completed test waits for a decision.
+    A withdrawn task belongs to answers from before a reopening.
     `request` is what a candidate wrote who asks for a second look, and `reply` the answer.
     """
 
@@ -51,6 +52,11 @@ class MarkingTask(Base):
 
     order: Mapped[Order] = relationship()
     marks: Mapped[list["Mark"]] = relationship(back_populates="task", order_by="Mark.slot")
+
+    @property
+    def is_correction_disputed(self) -> bool:
+        """Whether two marks differ too much since one of a completed test was corrected."""
+        return self.state == DISPUTED and self.points is not None
 
     @property
     def slots(self) -> Sequence[int]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm.interfaces import ORMOption
 
 from provider import logging_config
 from provider.core.accounts import Account
@@ -204,6 +205,11 @@ class Order(OrderState, OrderMessages, Base):
         if order is None:
             raise NotFound("There is no such order")
         return order
+
+    @classmethod
+    def page_options(cls) -> tuple[ORMOption, ...]:
+        """Return options that load what every page of a candidate needs, in the same statement."""
+        return ()
 
     @property
     def is_placed_by_rule(self) -> bool:

@@ -266,6 +266,10 @@ class TimedOrder(Order):
         if self.closes_at and until > self.closes_at:
             self.held_open_until = until
 
+    def is_held_open(self, now: datetime) -> bool:
+        """Whether the attempt is closed later than usual, because something is arriving."""
+        return self.held_open_until is not None and now < self.held_open_until
+
     def late_seconds(self, arrived_at: datetime) -> int | None:
         """Return how many seconds after the end something arrived, at least 1; None in time."""
         if self.attempt_ends_at is None or arrived_at < self.attempt_ends_at:

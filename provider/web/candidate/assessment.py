@@ -91,7 +91,7 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
         order = candidate_request.order
         if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        position = find_item_position(order.content, number)
+        position = find_item_position(order.parts, number)
         if order.is_item_over(number, candidate_request.now):
             return render_item_over_page(candidate_request, position)
         if not order.can_open_item(number, candidate_request.now):
@@ -113,7 +113,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
     try:
         with order_for_update(public_id, Assessment) as candidate_request:
             order, given = candidate_request.order, candidate_request.given
-            position = find_item_position(order.content, number)
+            position = find_item_position(order.parts, number)
             order.require_in_time(given.given_at)
             note_connection(candidate_request)
             if not is_unchanged(request.form):
@@ -145,7 +145,7 @@ def save_file(public_id: str, number: int) -> ResponseReturnValue:
     """Save a file as the answer to one question; the pressed button decides which page follows."""
     with order_for_read(public_id, Assessment) as candidate_request:
         candidate_request.order.require_in_time(candidate_request.given.given_at)
-        position = find_item_position(candidate_request.order.content, number)
+        position = find_item_position(candidate_request.order.parts, number)
     try:
         with (
             assessment_uploads.stored_file(position.item) as sent,
@@ -329,13 +329,14 @@ def _respond_stale(public_id: str, number: int) -> ResponseReturnValue:
         order = candidate_request.order
         if not wants_json():
             raise Conflict("A newer answer to this question is saved already")
-        item = find_item_position(order.content, number).item
+        item = find_item_position(order.parts, number).item
+        answer = order.find_answer(item.key)
         return jsonify(
             error=gettext(
                 "A newer answer from another window or device is saved. You see it here."
             ),
-            standing=item.form_fields(order.saved_answers.get(item.key)),
-            number=order.answer_number(item.key),
+            standing=item.form_fields(answer.value),
+            number=answer.number,
             **clock_fields(candidate_request),
         ), 409
 
@@ -347,7 +348,7 @@ def _render_item_with_error(
         return jsonify(error=error, kept=is_kept), 400
     with order_for_read(public_id, Assessment) as candidate_request:
         candidate_request.order.require_clock_running(candidate_request.now)
-        position = find_item_position(candidate_request.order.content, number)
+        position = find_item_position(candidate_request.order.parts, number)
         if not candidate_request.order.can_open_item(number, candidate_request.now):
             return redirect(place_url(candidate_request), 303)
         fields = [] if position.item.takes_file else read_submitted_fields(request.form)

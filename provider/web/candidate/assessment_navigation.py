@@ -35,43 +35,42 @@ class ItemPosition:
     shown_total: int = 0
 
 
-def list_item_positions(
-    content: TestContent, parts: Sequence[Part] | None = None
-) -> list[ItemPosition]:
-    """Return all questions; `parts` are those of the content."""
-    parts = split_parts(content) if parts is None else parts
-    total = parts[-1].last
-    counted_total = sum(len(part.items) for part in parts if not part.is_practice)
-    positions: list[ItemPosition] = []
-    counted_number = 0
-    for part in parts:
-        pairs = [(section, item) for section in part.sections for item in section.items]
-        for number, (section, item) in enumerate(pairs, part.first):
-            counted_number += not part.is_practice
-            in_practice = number - part.first + 1, len(pairs)
-            shown = in_practice if part.is_practice else (counted_number, counted_total)
-            positions.append(
-                ItemPosition(
-                    number,
-                    total,
-                    section,
-                    item,
-                    is_first_in_section=item is section.items[0],
-                    is_first=number == part.first,
-                    is_last=number == part.last,
-                    shown_number=shown[0],
-                    shown_total=shown[1],
-                )
-            )
-    return positions
+def list_item_positions(content: TestContent) -> list[ItemPosition]:
+    parts = split_parts(content)
+    return [
+        _describe_position(parts, part, number)
+        for part in parts
+        for number in range(part.first, part.last + 1)
+    ]
 
 
-def find_item_position(content: TestContent, number: int) -> ItemPosition:
+def find_item_position(parts: Sequence[Part], number: int) -> ItemPosition:
     """Return the question with this number; raises NotFound."""
-    positions = list_item_positions(content)
-    if not 1 <= number <= len(positions):
+    part = next((part for part in parts if number in part), None)
+    if part is None:
         raise NotFound("There is no such question in this test")
-    return positions[number - 1]
+    return _describe_position(parts, part, number)
+
+
+def _describe_position(parts: Sequence[Part], part: Part, number: int) -> ItemPosition:
+    section, item = part.find(number)
+    if part.is_practice:
+        shown_number, shown_total = number - part.first + 1, part.size
+    else:
+        practice = [other for other in parts if other.is_practice]
+        shown_number = number - sum(other.size for other in practice if other.index < part.index)
+        shown_total = parts[-1].last - sum(other.size for other in practice)
+    return ItemPosition(
+        number,
+        parts[-1].last,
+        section,
+        item,
+        is_first_in_section=item is section.items[0],
+        is_first=number == part.first,
+        is_last=number == part.last,
+        shown_number=shown_number,
+        shown_total=shown_total,
+    )
 
 
 def read_submitted_fields(form: MultiDict[str, str]) -> list[tuple[str, str]]:

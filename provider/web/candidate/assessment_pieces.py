@@ -6,7 +6,8 @@
 
 Every reply is JSON: `offset`, the number of received bytes, and `upload`, the URL for the pieces;
 after the last piece `next`, the page to open. A wrong offset is answered with 409 and the right
-one. A piece is admitted before a byte of it is stored.
+one. A piece is admitted before a byte of it is stored. Each piece keeps the attempt open for the
+next one, so that a file counts that is on its way when the time ends.
 """
 
 import re
@@ -27,9 +28,11 @@ from provider.core.kinds.assessment.answer_uploads import (
 )
 from provider.core.kinds.assessment.file_answers import (
     find_saved_file,
+    hold_open,
     open_upload,
     require_admitted,
     save_file,
+    stop_holding,
 )
 from provider.core.kinds.assessment.items import FileAnswer
 from provider.core.orders import GivenTime
@@ -86,7 +89,7 @@ def announce(public_id: str, number: int) -> ResponseReturnValue:
             candidate_request.order,
             candidate_request.now,
         )
-        item = find_item_position(order.content, number).item
+        item = find_item_position(order.parts, number).item
         note_connection(candidate_request)
         if find_saved_file(session, order, item.key, announced):
             return jsonify(next=_next_url(candidate_request, item.key))  # the reply was lost
@@ -96,6 +99,7 @@ def announce(public_id: str, number: int) -> ResponseReturnValue:
         except Invalid as error:
             raise Refused(415, error) from error
         require_admitted(session, order, upload, now)
+        hold_open(order, now)
         session.flush()
         url = url_for(".send_piece", public_id=public_id, upload_id=upload.public_id)
         return jsonify(upload=url, offset=upload.received), 201
@@ -185,6 +189,7 @@ def _keep(public_id: str, piece: Piece, data: bytes, content_type: str) -> Respo
             _admit(candidate_request, upload)
             upload.type = content_type
             upload.add_piece(piece.start, piece.size, piece.key, candidate_request.now)
+            hold_open(order, candidate_request.now)
     except BaseException:
         with suppress(Unavailable):
             media.delete(piece.key)
@@ -222,6 +227,7 @@ def _save(public_id: str, piece: Piece, data: bytes, content_type: str) -> Respo
                 piece.given,
                 now,
             )
+            stop_holding(session, order, upload, now)
             next_url = _next_url(candidate_request, upload.item_key)
     except Unavailable:  # the answer may be saved; otherwise `media prune` deletes the file
         raise

@@ -36,7 +36,7 @@ def render_item_page(
 ) -> str:
     """Render a question with its saved answer, or with the fields that were submitted."""
     order, item = candidate_request.order, position.item
-    value, typed = order.saved_answers.get(item.key), order.typed_texts.get(item.key)
+    value, typed, answer_number = order.find_answer(item.key)
     saved_fields = [(ANSWER_FIELD, typed)] if typed else item.form_fields(value)
     selected = MultiDict(saved_fields if submitted_fields is None else submitted_fields)
     is_answered = bool(saved_fields) or value is not None
@@ -48,7 +48,7 @@ def render_item_page(
         "candidate/assessment/item.html",
         **template_context(candidate_request),
         position=position,
-        answer_number=order.answer_number(item.key),
+        answer_number=answer_number,
         value=value,
         is_answered=is_answered,
         reading_ms=find_reading_ms(candidate_request, item, is_answered=is_answered),

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Generic, TypeVar
 
 from flask import request
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
@@ -33,22 +34,28 @@ GIVEN_AT_FIELD = "given_at"
 
 OrderT = TypeVar("OrderT", bound=Order)
 
-# One statement loads what every page shows. Loading each at its use takes longer.
-_SESSION_ORDER_QUERY = (
-    select(Order)
-    .join(OrderSession, OrderSession.order_id == Order.id)
-    .where(
-        OrderSession.token_hash == bindparam("token_hash"),
-        OrderSession.expires_at > bindparam("now"),
-        Order.public_id == bindparam("public_id"),
+
+@cache
+def _session_order_query(order_class: type[Order], *, lock: bool) -> Select[Order]:
+    """Return the statement that loads what every page shows. Loading each at its use takes longer.
+
+    The row lock makes two tabs or a double click act one after the other.
+    """
+    query = (
+        select(order_class)
+        .join(OrderSession, OrderSession.order_id == order_class.id)
+        .where(
+            OrderSession.token_hash == bindparam("token_hash"),
+            OrderSession.expires_at > bindparam("now"),
+            order_class.public_id == bindparam("public_id"),
+        )
+        .options(
+            joinedload(order_class.version, innerjoin=True).defer(ProductVersion.content),
+            joinedload(order_class.account, innerjoin=True),
+            *order_class.page_options(),
+        )
     )
-    .options(
-        joinedload(Order.version, innerjoin=True).defer(ProductVersion.content),
-        joinedload(Order.account, innerjoin=True),
-    )
-)
-# The row lock makes two tabs or a double click act one after the other.
-_SESSION_ORDER_QUERY_FOR_UPDATE = _SESSION_ORDER_QUERY.with_for_update(of=Order)
+    return query.with_for_update(of=Order) if lock else query
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,13 @@ def order_for_read(public_id: str, order_class: type[OrderT]) -> Iterator[Candid
     """
     now = current_services().now()
     with current_services().db.reading() as session:
-        order = _find_session_order(session, public_id, now)
+        order = _find_session_order(session, public_id, now, order_class)
         if not (is_overdue := order.has_overdue_transition(now)):
             yield CandidateRequest(session, _require_order_class(order, order_class), now)
     if is_overdue:
         _apply_overdue_transition(public_id, now)
         with current_services().db.reading() as session:
-            order = _find_session_order(session, public_id, now)
+            order = _find_session_order(session, public_id, now, order_class)
             yield CandidateRequest(session, _require_order_class(order, order_class), now)
 
 
@@ -95,7 +102,7 @@ def order_for_update(
     """
     now = current_services().now()
     with current_services().db.writing() as session:
-        order = _find_session_order(session, public_id, now, lock=True)
+        order = _find_session_order(session, public_id, now, order_class, lock=True)
         if not (is_overdue := order.has_overdue_transition(now)):
             _record_first_act(session, order, now)
             yield CandidateRequest(session, _require_order_class(order, order_class), now)
@@ -104,7 +111,7 @@ def order_for_update(
             order.apply_overdue_transition(session, current_services().secret_box, now)
     if is_overdue:
         with current_services().db.writing() as session:
-            order = _find_session_order(session, public_id, now, lock=True)
+            order = _find_session_order(session, public_id, now, order_class, lock=True)
             _record_first_act(session, order, now)
             yield CandidateRequest(session, _require_order_class(order, order_class), now)
 
@@ -161,13 +168,24 @@ def _has_session(session: Session, public_id: str, now: datetime) -> bool:
 
 
 def _find_session_order(
-    session: Session, public_id: str, now: datetime, *, lock: bool = False
+    session: Session,
+    public_id: str,
+    now: datetime,
+    order_class: type[Order] = Order,
+    *,
+    lock: bool = False,
 ) -> Order:
-    """Return the order of this browser's session; its version's content is loaded on first use."""
+    """Return the order of this browser's session; its version's content is loaded on first use.
+
+    An order of another class than `order_class` is returned, too.
+    """
     cookie = request.cookies.get(_cookie_name(public_id))
-    params = {"token_hash": secrets.sha256_digest(cookie or ""), "public_id": public_id, "now": now}
-    query = _SESSION_ORDER_QUERY_FOR_UPDATE if lock else _SESSION_ORDER_QUERY
-    order = session.scalar(query, params) if cookie else None
+    if not cookie:
+        raise Unauthorized("Please use the link in your e-mail")
+    params = {"token_hash": secrets.sha256_digest(cookie), "public_id": public_id, "now": now}
+    order = session.scalar(_session_order_query(order_class, lock=lock), params)
+    if order is None and order_class is not Order:
+        order = session.scalar(_session_order_query(Order, lock=lock), params)
     if order is None:
         raise Unauthorized("Please use the link in your e-mail")
     if language := order.texts_language:

@@ -1,7 +1,8 @@
 """A trial of a draft: its author takes the test on the candidate's pages, without an order.
 
-Nothing is stored. After each answer the next page says how many points it gets. The time limits run
-as for a candidate; this page begins them anew.
+Nothing is stored. After each answer the next page says how many points it gets. The questions are
+drawn, the time limits run and the breaks come as for a candidate; the first page begins anew. A
+switch shows every question of the banks instead.
 """
 
 from datetime import timedelta
@@ -36,9 +37,11 @@ from provider.web.candidate.assessment_navigation import (
     read_submitted_fields,
 )
 from provider.web.candidate.assessment_uploads import FILE_FIELD
-from provider.web.console.assessment_trial_clock import TrialClock
+from provider.web.console.assessment_trial_state import Trial
 from provider.web.console.authentication import requires
 from provider.web.console.editor.editing import Editing
+
+ALL_QUESTIONS = "all"  # the value of `questions` in the address that shows whole banks
 
 routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_id>/try")
 
@@ -46,12 +49,18 @@ routes = Blueprint("assessment_trial", __name__, url_prefix="/products/<product_
 @routes.get("")
 @requires(Permission.EDIT_PRODUCTS)
 def start(product_id: str) -> str:
-    """Show the texts before the start. The next question begins a new trial."""
-    TrialClock.forget()
+    """Show the texts before the start, and begin a new trial. Its time begins with a question."""
     test = _load(product_id)
-    count = len(list_item_positions(test))
+    Trial.begin(product_id, shows_all=request.args.get("questions") == ALL_QUESTIONS)
+    trial = Trial(product_id, test, current_services().now())
     return render_template(
-        "console/assessment/trial_start.html", content=test, product_id=product_id, count=count
+        "console/assessment/trial_start.html",
+        content=trial.test,
+        product_id=product_id,
+        count=len(list_item_positions(trial.test)),
+        has_draws=any(section.draw for section in test.sections),
+        shows_all=trial.shows_all,
+        all_questions=ALL_QUESTIONS,
     )
 
 
@@ -59,24 +68,40 @@ def start(product_id: str) -> str:
 @requires(Permission.EDIT_PRODUCTS)
 def item(product_id: str, number: int) -> Response | str:
     """Show a question on the candidate's page, unless its time is over."""
-    test = _load(product_id)
-    find_item_position(test, number)
-    clock = TrialClock(product_id, test, current_services().now())
-    if clock.is_over(number):
-        return _leave_for_time(product_id, clock, number)
-    clock.open(number)
-    return _render(product_id, test, number)
+    trial = _open(product_id)
+    find_item_position(trial.parts, number)
+    trial.end_break()
+    if trial.is_over(number):
+        return _leave_for_time(product_id, trial, number)
+    trial.open(number)
+    return _render(product_id, trial, number)
+
+
+@routes.get("/break")
+@requires(Permission.EDIT_PRODUCTS)
+def pause(product_id: str) -> Response | str:
+    """Show the break between two sections; without one, the question at which the trial goes on."""
+    trial = _open(product_id)
+    next_url = url_for(".item", product_id=product_id, number=trial.number_after_break)
+    if not trial.break_left:
+        return redirect(next_url, 303)
+    return render_template(
+        "console/assessment/trial_break.html",
+        content=trial.test,
+        product_id=product_id,
+        seconds_left=trial.break_left.total_seconds(),
+        next_url=next_url,
+    )
 
 
 @routes.get("/time")
 @requires(Permission.EDIT_PRODUCTS)
 def remaining_time(product_id: str) -> Response:
     """Return the time that is left for the question in the address, as a candidate's page does."""
-    test, now = _load(product_id), current_services().now()
-    clock = TrialClock(product_id, test, now)
+    trial = _open(product_id)
     number = request.args.get("question", 0, int)
-    find_item_position(test, number)
-    end = clock.ends_at(number)
+    find_item_position(trial.parts, number)
+    end, now = trial.ends_at(number), trial.now
     if end is None or end <= now:
         return make_response(jsonify(error="The time is over"), 409)
     seconds = (end - now).total_seconds()
@@ -87,26 +112,25 @@ def remaining_time(product_id: str) -> Response:
 @requires(Permission.EDIT_PRODUCTS)
 def answer(product_id: str, number: int) -> Response | str:
     """Read and score an answer, and go on. Nothing is stored."""
-    test = _load(product_id)
-    position = find_item_position(test, number)
-    clock = TrialClock(product_id, test, current_services().now())
-    if clock.is_over(number):
-        return _leave_for_time(product_id, clock, number)
+    trial = _open(product_id)
+    position = find_item_position(trial.parts, number)
+    if trial.is_over(number):
+        return _leave_for_time(product_id, trial, number)
     try:
         has_file = _check_file(position.item)
         value = position.item.parse_answer(request.form)
     except Invalid as error:
         fields = read_submitted_fields(request.form)
-        return _render(product_id, test, number, str(error), fields)
+        return _render(product_id, trial, number, str(error), fields)
     if is_moving(request.form):
-        return _render(product_id, test, number, fields=position.item.form_fields(value))
+        return _render(product_id, trial, number, fields=position.item.form_fields(value))
     if has_file:
         flash("Trial: a candidate can send this file. It was not stored.", "info")
     else:
         flash(_describe(position.item, value, is_scored=position.section.is_scored), "info")
     step = {"previous": -1}.get(request.form.get("go", ""), 1)
     if 1 <= number + step <= position.total and request.form.get("go") != "overview":
-        return redirect(url_for(".item", product_id=product_id, number=number + step), 303)
+        return _go_on(product_id, trial, number, number + step)
     return redirect(url_for(".end", product_id=product_id), 303)
 
 
@@ -114,7 +138,7 @@ def answer(product_id: str, number: int) -> Response | str:
 @requires(Permission.EDIT_PRODUCTS)
 def end(product_id: str) -> str:
     """List the questions, to look at one again."""
-    test = _load(product_id)
+    test = _open(product_id).test
     return render_template(
         "console/assessment/trial_end.html",
         content=test,
@@ -123,14 +147,25 @@ def end(product_id: str) -> str:
     )
 
 
-def _leave_for_time(product_id: str, clock: TrialClock, number: int) -> Response:
+def _go_on(product_id: str, trial: Trial, number: int, following: int) -> Response:
+    """Open another question, after the break between them if there is one."""
+    if trial.begin_break(number, following):
+        return redirect(url_for(".pause", product_id=product_id), 303)
+    return redirect(url_for(".item", product_id=product_id, number=following), 303)
+
+
+def _leave_for_time(product_id: str, trial: Trial, number: int) -> Response:
     """Go where a candidate goes when the time for a question is over."""
-    following = clock.next_number(number)
+    following = trial.next_number(number)
     if following is None:
         flash("Trial: the time is over. A candidate’s answers are submitted now.", "info")
         return redirect(url_for(".end", product_id=product_id), 303)
     flash("Trial: the time for this part is over. A candidate goes on here.", "info")
-    return redirect(url_for(".item", product_id=product_id, number=following), 303)
+    return _go_on(product_id, trial, number, following)
+
+
+def _open(product_id: str) -> Trial:
+    return Trial(product_id, _load(product_id), current_services().now())
 
 
 def _load(product_id: str) -> content.TestContent:
@@ -171,14 +206,13 @@ def _describe(item: Item, value: Any, *, is_scored: bool) -> str:
 
 def _render(
     product_id: str,
-    test: content.TestContent,
+    trial: Trial,
     number: int,
     error: str = "",
     fields: list[tuple[str, str]] | None = None,
 ) -> str:
-    now = current_services().now()
-    clock = TrialClock(product_id, test, now)
-    end = clock.ends_at(number)
+    test, now = trial.test, trial.now
+    end = trial.ends_at(number)
     seconds = max(0.0, (end - now).total_seconds()) if end else 0.0
     selected = MultiDict(fields or [])
 
@@ -201,7 +235,7 @@ def _render(
         url_for=url_in_trial,
         product_id=product_id,
         content=test,
-        position=find_item_position(test, number),
+        position=find_item_position(trial.parts, number),
         order=SimpleNamespace(
             public_id="trial",
             content=test,
@@ -210,7 +244,7 @@ def _render(
             unanswered_keys=[],
             shows_time=end is not None,
         ),
-        part=clock.part_of(number),
+        part=trial.part_of(number),
         attempt=None,
         ends_at=int(end.timestamp()) if end else 0,
         seconds_left=seconds,

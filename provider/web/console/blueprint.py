@@ -50,10 +50,10 @@ from provider.web.console.editor import (
     entry,
     files,
     outline,
+    pieces,
     publishing,
     upload,
     versions,
-    videos,
 )
 
 routes = Blueprint("console", __name__, url_prefix="/console")
@@ -93,8 +93,8 @@ for section in (
     publishing,
     upload,
     files,
+    pieces,
     versions,
-    videos,
     accounts,
     account_creation,
     account_emails,

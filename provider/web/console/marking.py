@@ -32,10 +32,11 @@ from provider.core.marking import (
     is_claimed_by,
     is_free,
     is_marked_by,
+    needs_reason,
     release,
     save_mark,
 )
-from provider.core.orders import COMPLETED, Order
+from provider.core.orders import COMPLETED, PENDING, Order
 from provider.core.products import Product
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
@@ -49,6 +50,7 @@ from provider.web.range_responses import serve_media
 routes = Blueprint("marking", __name__, url_prefix="/marking")
 
 MAX_COMMENT_LENGTH = 2000  # characters
+DISPUTED_RESULT_NOTE = "The two marks differ too much: the result stays until somebody decides."
 COLUMNS: tuple[Any, ...] = (MarkingTask.public_id, MarkingTask.id)
 SORTING = Sorting(MarkingTask.public_id, (MarkingTask.id,), descending=False)
 NEWEST_FIRST = Sorting(MarkingTask.public_id, (MarkingTask.id,))
@@ -167,17 +169,19 @@ def save(task_id: str) -> Response:
         form = _read_form()
         with services.db.writing() as session:
             task = find_task(session, task_id, lock=True)
-            is_decision = task.state == DISPUTED
+            is_decision, points_before = task.state == DISPUTED, task.points
+            was_completed = task.order.status == COMPLETED
             action = Action.MARKS_RECONCILED if is_decision else Action.ANSWER_MARKED
             _require_same_question(is_decision=is_decision)
             save_mark(session, services.secret_box, task, form, staff, now)
             after = {"question": task.unit, "state": task.state}
             record_act(session, action, f"order:{task.order.public_id}", after=after)
-            state = task.state
+            state, is_corrected = task.state, was_completed and task.points != points_before
             url = _take_next_url(session) if request.form.get("go") == "next" else ""
     except (Invalid, Conflict) as error:
         return _render_task(task_id, str(error), 400 if isinstance(error, Invalid) else 409)
     note = ". The two marks differ too much: somebody has to decide" if state == DISPUTED else ""
+    note = ". The ATS gets the corrected result" if is_corrected else note
     flash(f"The mark is saved{note}.", "success")
     return redirect(url or _list_url(), 303)
 
@@ -199,10 +203,12 @@ def correct(task_id: str) -> Response:
             after = {"question": task.unit, "points": task.points, "reason": reason}
             subject = f"order:{task.order.public_id}"
             record_act(session, Action.MARK_CORRECTED, subject, before=before, after=after)
-            is_completed = task.order.status == COMPLETED
+            is_completed, state = task.order.status == COMPLETED, task.state
     except (Invalid, Conflict) as error:
         return _render_task(task_id, str(error), 400 if isinstance(error, Invalid) else 409)
     note = " The ATS gets the corrected result." if is_completed else ""
+    if is_completed and state == DISPUTED:
+        note = f" {DISPUTED_RESULT_NOTE}"
     flash(f"Your mark is corrected.{note}", "success")
     return redirect(_task_url(task_id), 303)
 
@@ -236,7 +242,8 @@ def _render_task(task_id: str, problem: str = "", status_code: int = 200) -> Res
         order = task.order
         assert isinstance(order, MarkedOrder)
         own = task.claim_of(staff)
-        is_queued = task.state in (OPEN, DISPUTED) and order.status == "pending"
+        is_queued = task.state in (OPEN, DISPUTED) and order.status == PENDING
+        is_queued = is_queued or (task.is_correction_disputed and order.status == COMPLETED)
         is_mine = is_queued and own is not None and own.is_claimed(now)
         sees_marks = task.state != OPEN or not order.marking.blind
         html = render_template(
@@ -248,6 +255,8 @@ def _render_task(task_id: str, problem: str = "", status_code: int = 200) -> Res
             reason_lengths=CORRECTION_REASON_LENGTHS,
             is_disputed=task.state == DISPUTED,
             is_queued=is_queued,
+            needs_reason=needs_reason(task),
+            disputed_note=DISPUTED_RESULT_NOTE if task.is_correction_disputed else "",
             is_mine=is_mine,
             marks=[mark for mark in task.finished_marks if sees_marks or mark.marker == staff],
             claims=[mark for mark in task.marks if mark.is_claimed(now) and mark.marker != staff],
@@ -281,10 +290,10 @@ def _state_text(task: MarkingTask) -> str:
     own = task.claim_of(staff)
     if own and own.is_claimed(now):
         return "You are marking it"
-    if task.settled_at:
-        return f"{task.points or 0} of {task.max_points} points"
     if task.state == DISPUTED:
         return "The marks differ: decide"
+    if task.settled_at:
+        return f"{task.points or 0} of {task.max_points} points"
     claims = [mark.marker for mark in task.marks if mark.is_claimed(now)]
     if claims:
         return f"Being marked by {', '.join(claims)}"

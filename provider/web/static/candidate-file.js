@@ -1,23 +1,32 @@
 // The file that answers a question: it is sent as soon as it is chosen, a larger one in pieces. A
 // picture that is too large is made smaller first. Without scripts the same form has a button.
+// A file in pieces counts even if the time ends meanwhile, so the page waits for it.
 
 import { TEXTS } from "./candidate-texts.js";
 import { canSendPieces, sendPieces } from "./candidate-file-pieces.js";
 
 const MAX_PIXELS = 2400; // of the longer side of a picture that is made smaller
 const JPEG_QUALITY = 0.85;
+const MAX_FORM_BYTES = 100 * 1024; // a form with more may arrive too late, because it comes at once
 
-/** Send the file of `form` when one is chosen. */
+/**
+ * Send the file of `form` when one is chosen. `finish(url)` of the returned object opens `url` when
+ * the time is over; a file that is on its way arrives first.
+ */
 export function sendChosenFile(form) {
   const field = form.querySelector("input[type=file]");
   const button = form.querySelector("[data-send]");
   const error = form.querySelector("[data-error]");
   const progress = form.querySelector("[data-progress]");
   const state = document.querySelector("[data-saved]");
+  const rule = form.querySelector("[data-late-rule]");
   const { maxBytes, formBytes, pieceBytes } = field.dataset;
   let pressed = null; // the button that was pressed while the file was on its way
-  let isSending = false;
+  let isSending = false; // in pieces
+  let isPosting = false; // with the form
+  let endUrl = null; // the page to open after the end of the time
   button.hidden = true;
+  if (rule) rule.hidden = !canSendPieces;
 
   field.addEventListener("change", async () => {
     const file = field.files[0];
@@ -30,7 +39,7 @@ export function sendChosenFile(form) {
     }
     error.textContent = "";
     state.textContent = TEXTS.saving;
-    if (canSendPieces && smaller.size > Number(pieceBytes)) {
+    if (canSendPieces && smaller.size > MAX_FORM_BYTES) {
       await sendLarge(smaller);
       return;
     }
@@ -40,7 +49,8 @@ export function sendChosenFile(form) {
 
   // A button that is pressed meanwhile does its work after the file has arrived.
   form.addEventListener("submit", (event) => {
-    if (!isSending) return;
+    isPosting = !isSending;
+    if (isPosting) return;
     event.preventDefault();
     pressed = event.submitter;
   });
@@ -65,10 +75,11 @@ export function sendChosenFile(form) {
         },
       });
       isSending = false;
-      if (pressed) pressed.click();
+      if (endUrl) location.replace(endUrl);
+      else if (pressed) pressed.click();
       else location.replace(next);
     } catch (problem) {
-      if (problem.next) location.replace(problem.next);
+      if (endUrl || problem.next) location.replace(endUrl || problem.next);
       isSending = field.disabled = false;
       pressed = null;
       progress.hidden = true;
@@ -76,11 +87,22 @@ export function sendChosenFile(form) {
     }
   }
 
+  function finish(url) {
+    endUrl = url;
+    if (isSending) {
+      const notice = document.querySelector('[data-notice="time"]');
+      notice.textContent = TEXTS.fileArriving;
+      notice.hidden = false;
+    } else if (!isPosting) location.replace(url);
+  }
+
   function showError(text) {
     error.textContent = text;
     state.textContent = TEXTS.refused;
     field.value = "";
   }
+
+  return { finish };
 }
 
 /** Return the picture as a smaller JPEG; null for what is no picture. */

@@ -19,7 +19,7 @@ const fileForm = document.querySelector("form[data-sending]");
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 setUpReading();
-if (fileForm) sendChosenFile(fileForm);
+const fileSender = fileForm && sendChosenFile(fileForm);
 if (attempt) {
   const timer = startTimer(attempt);
   if (form) setUpOrdering(form);
@@ -27,8 +27,9 @@ if (attempt) {
   const autosave = form && startAutosave(form, timer);
   startSignals(attempt, form, timer);
   const { endUrl } = attempt.dataset;
+  const sender = autosave || fileSender;
   timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);
-  timer.onTimeOver = () => (autosave ? autosave.finish(endUrl) : location.replace(endUrl));
+  timer.onTimeOver = () => (sender ? sender.finish(endUrl) : location.replace(endUrl));
   timer.onReply = watchDevices(attempt);
   listenForPause(endUrl, timer.check);
   // A form that is sent in time may arrive a little late: it says when it was sent.

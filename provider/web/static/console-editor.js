@@ -3,7 +3,6 @@
 
 const form = document.querySelector("form[data-autosave]");
 const SAVE_DELAY_MS = 1200;
-const MAX_FILE_BYTES = 2_000_000;
 
 if (form) {
   const state = document.querySelector("[data-save-state]");
@@ -35,18 +34,6 @@ if (form) {
     for (const input of form.querySelectorAll("input[type=file]")) input.value = "";
   }
 
-  function findLargeFile() {
-    return [...form.querySelectorAll("input[type=file]")].find((input) => input.files[0]?.size > MAX_FILE_BYTES);
-  }
-
-  form.addEventListener("change", (event) => {
-    const input = event.target;
-    if (input.type !== "file" || input !== findLargeFile()) return;
-    input.value = "";
-    clearTimeout(timer);
-    state.textContent = "This file is larger than 2 MB. Choose a smaller one";
-    state.classList.add("is-problem");
-  });
   form.addEventListener("submit", () => { clearTimeout(timer); isStopped = true; });
   // The last words before the author leaves the page are sent while it closes.
   addEventListener("pagehide", () => {

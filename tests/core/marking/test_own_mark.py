@@ -3,12 +3,19 @@
 from datetime import timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
+from fractions import Fraction
 
 import pytest
 
 from provider.core.emails import render_email
 from provider.core.kinds.assessment import Assessment
-from provider.core.marking import MarkForm, correct_mark, find_second_look, find_task
+from provider.core.marking import (
+    MarkForm,
+    claim_next,
+    correct_mark,
+    find_second_look,
+    find_task,
+)
 from provider.core.marking.second_look import answer, list_settled_tasks
 from provider.core.orders import Order
 from provider.errors import Conflict, Invalid
@@ -94,16 +101,76 @@ def test_correction_between_two_tasks_waits_for_the_last_mark(services: Services
     assert score(services, order_id) == 100
 
 
-def test_correction_of_a_completed_test_stays_within_the_tolerance(services: Services) -> None:
+def complete_with_two_marks(services: Services) -> tuple[str, str]:
+    """Return a completed order and its task; the two marks are 7 and 9."""
     order_id = submit_texts(services, LETTER, marking=TWO_MARKERS)
     task_id = task_ids(services, order_id)["letter"]
     mark(services, task_id, ANA, 7)
     mark(services, task_id, BEN, 9)
-    with pytest.raises(Conflict, match="would differ by more than 2"):
-        correct(services, task_id, ANA, 1, "I read it again")
     assert score(services, order_id) == 90
+    return order_id, task_id
+
+
+def results(services: Services, order_id: str) -> list[float | None]:
+    with services.db.reading() as session:
+        return [result.score for result in Order.find(session, order_id).results]
+
+
+def test_correction_of_a_completed_test_within_the_tolerance_counts(services: Services) -> None:
+    order_id, task_id = complete_with_two_marks(services)
+    with pytest.raises(Invalid, match="Write why you correct the mark"):
+        correct(services, task_id, ANA, 9)
     assert correct(services, task_id, ANA, 9, "I read it again") == ("marked", "9")
-    assert score(services, order_id) == 95
+    assert results(services, order_id) == [90, 95]
+
+
+@pytest.mark.both
+def test_decision_after_a_disputed_correction_corrects_the_result(services: Services) -> None:
+    order_id, task_id = complete_with_two_marks(services)
+    assert correct(services, task_id, ANA, 1, "I read it again") == ("disputed", "8")
+    assert results(services, order_id) == [90]  # it stays until somebody decides
+    assert topics(services, CALLBACK) == ["status"]
+    with services.db.reading() as session:
+        event = Order.find(session, order_id).events[-1]
+        assert (event.type, event.actor, event.note) == ("marks differ", ANA, "I read it again")
+    with services.db.writing() as session:
+        queued = claim_next(session, CLEO, services.now())
+        assert queued
+        assert queued.public_id == task_id
+    assert mark(services, task_id, CLEO, 4) == "reconciled"
+    assert results(services, order_id) == [90, 70]
+    assert state(services, order_id) == ("completed", "submitted", "nobody")
+    assert topics(services, CALLBACK) == ["status", "status"]
+    with services.db.writing() as session:
+        assert claim_next(session, CLEO, services.now()) is None
+    assert correct(services, task_id, CLEO, 5, "A slip of the pen") == ("reconciled", "5")
+
+
+def test_other_marker_can_end_a_dispute_by_a_correction(services: Services) -> None:
+    order_id, task_id = complete_with_two_marks(services)
+    correct(services, task_id, ANA, 1, "I read it again")
+    take(services, task_id, CLEO)
+    with pytest.raises(Invalid, match="Write why you correct the mark"):
+        correct(services, task_id, BEN, 2)
+    assert correct(services, task_id, BEN, 2, "Ana is right") == ("marked", "1.5")
+    assert results(services, order_id) == [90, 57.5]
+    with pytest.raises(Conflict, match="marked already"):
+        mark(services, task_id, CLEO, 5)
+
+
+def test_decision_for_the_same_points_makes_no_new_result(services: Services) -> None:
+    order_id, task_id = complete_with_two_marks(services)
+    correct(services, task_id, ANA, 1, "I read it again")
+    assert mark(services, task_id, CLEO, "8.0") == "reconciled"
+    assert results(services, order_id) == [90]
+
+
+def test_disputed_correction_keeps_its_points_while_keys_are_corrected(services: Services) -> None:
+    order_id, task_id = complete_with_two_marks(services)
+    correct(services, task_id, ANA, 1, "I read it again")
+    with services.db.reading() as session:
+        order = Assessment.find(session, order_id)
+        assert order.load_marks() == {"letter": Fraction(8, 10)}
 
 
 def test_only_the_decision_between_two_marks_can_be_corrected(services: Services) -> None:

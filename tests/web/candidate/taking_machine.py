@@ -148,7 +148,7 @@ class TakingMachine(RuleBasedStateMachine):
         order = self.load_order()
         key = f"q{question}"
         number = next((row.number for row in order.answers if row.item_key == key), None)
-        return None if number is None else (number, order.saved_answers[key])
+        return None if number is None else (number, read_choice(order.saved_answers[key]))
 
     def let_pass(self, seconds: float) -> None:
         """Time passes, with heartbeats, and the scheduled work runs."""
@@ -176,10 +176,10 @@ class TakingMachine(RuleBasedStateMachine):
             key = f"q{question}"
             assert numbers[key] >= save.number
             if numbers[key] == save.number:
-                assert order.saved_answers[key] == save.choice
+                assert read_choice(order.saved_answers[key]) == save.choice
         for key, number in numbers.items():
             question = int(key.removeprefix("q"))
-            assert order.saved_answers[key] in self.given[question, number]
+            assert read_choice(order.saved_answers[key]) in self.given[question, number]
             assert order.attempt
             assert order.part_index_of(question) <= order.attempt.part
             closed_ms = find_closed_ms(order, question)
@@ -199,6 +199,11 @@ class TakingMachine(RuleBasedStateMachine):
         reply = browser.client.post(f"{self.root}/{path}", data=data, headers=headers)
         assert reply.status_code < 500
         return reply
+
+
+def read_choice(value: Any) -> str:
+    """Return a stored answer as a device names it: an option, or the name of a file."""
+    return str(value["name"] if isinstance(value, dict) else value)
 
 
 def find_closed_ms(order: Assessment, question: int) -> int | None:

@@ -1304,9 +1304,9 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     # A trial stores nothing.
     "assessment_trial.answer": {},
     # A video alone changes no draft: the form that names it does.
-    "editor_videos.begin": {},
-    "editor_videos.send_piece": {},
-    "editor_videos.finish": {},
+    "editor_pieces.begin": {},
+    "editor_pieces.send_piece": {},
+    "editor_pieces.finish": {},
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},
     "account_emails.save": {Action.ACCOUNT_CHANGED: change_account_email},

@@ -152,6 +152,30 @@ def test_marker_finds_and_corrects_an_own_mark(services: Services, client: Flask
         assert [row.score for row in Order.find(session, order_id).results] == [70, 90]
 
 
+def test_correction_that_differs_too_much_is_decided_in_the_queue(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = submit_texts(services, LETTER, marking=TWO_MARKERS)
+    path = path_of(services, order_id, "letter")
+    console = ConsoleClient.signed_in(services, client, "reviewer")
+    console.submit(f"{path}claim", page=path)
+    console.submit(path, page=path, points="9", go="list")
+    mark(services, path.split("/")[3], ANA, 7)
+    assert path not in console.get_text(QUEUE)
+    console.submit(f"{path}correction", page=path, points="1", reason="Read again")
+    page = console.get_text(path)
+    assert "The two marks differ too much: the result stays until somebody decides." in page
+    assert "The ATS gets the corrected result." not in page
+    assert "The marks differ: decide" in console.get_text(QUEUE)
+    console.submit(f"{path}claim", page=path)
+    page = console.get_text(path)
+    assert "The test is scored again by it" in page
+    console.submit(path, page=path, points="5", decision="yes", go="list")
+    assert "The ATS gets the corrected result." in console.get_text(QUEUE)
+    with services.db.reading() as session:
+        assert [row.score for row in Order.find(session, order_id).results] == [90, 75]
+
+
 def test_colleague_cannot_correct_a_mark(services: Services, client: FlaskClient) -> None:
     order_id = submit_texts(services, LETTER)
     path = path_of(services, order_id, "letter")

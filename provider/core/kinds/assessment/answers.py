@@ -1,9 +1,18 @@
 """The table of the answers to a test's items, and the errors of saving one."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, String, UniqueConstraint, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    String,
+    UniqueConstraint,
+    bindparam,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH
@@ -23,6 +32,14 @@ class UnreadText(Invalid):
     def __init__(self, problem: Invalid, earlier_answer: str) -> None:
         super().__init__(problem.text.message, **dict(problem.text.params))
         self.earlier_answer = earlier_answer
+
+
+class SavedAnswer(NamedTuple):
+    """What is saved of the answer to one item; the defaults are those of an item without a row."""
+
+    value: Any = None
+    typed: str | None = None
+    number: int = 0
 
 
 class Answer(Base):
@@ -46,6 +63,15 @@ class Answer(Base):
     saved_at: Mapped[datetime]
     number: Mapped[int] = mapped_column(BigInteger, server_default="0")
     assessment: Mapped[TimedOrder] = relationship("Assessment", back_populates="answers")
+
+    @classmethod
+    def find(cls, assessment: TimedOrder, item_key: str) -> SavedAnswer:
+        """Return the saved answer to one item. The other answers are not loaded."""
+        session = object_session(assessment)
+        assert session, "an answer is read in an open transaction"
+        params = {"order_id": assessment.id, "item_key": item_key}
+        row = session.execute(_ANSWER_QUERY, params).one_or_none()
+        return SavedAnswer(row.value, row.typed or None, row.number) if row else SavedAnswer()
 
     @classmethod
     def put(
@@ -84,3 +110,8 @@ class Answer(Base):
             session.add(cls(order_id=assessment.id, item_key=item_key, **columns))
             session.flush()
         session.expire(assessment, ["answers"])
+
+
+_ANSWER_QUERY = select(Answer.value, Answer.typed, Answer.number).where(
+    Answer.order_id == bindparam("order_id"), Answer.item_key == bindparam("item_key")
+)

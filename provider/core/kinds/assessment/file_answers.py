@@ -1,6 +1,10 @@
-"""Saving and finding the files that candidates send as answers."""
+"""Saving and finding the files that candidates send as answers.
 
-from datetime import datetime
+A file that was announced before the end of the attempt may arrive after it. The attempt stays open
+while its pieces come, for a limited time.
+"""
+
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -22,6 +26,9 @@ from provider.storage.secrets import generate_public_id
 
 MAX_UNFINISHED_UPLOADS = 20  # of one order
 QUOTA_FACTOR = 5  # a candidate may send each file several times
+# After the end of an attempt: how long it waits for the next piece of a file, and for all of them.
+PIECE_ARRIVAL_TIME = timedelta(minutes=5)
+MAX_ARRIVAL_TIME = timedelta(minutes=15)
 
 
 def save_file(
@@ -92,15 +99,16 @@ def open_upload(
             sha256=announced.sha256,
             received=0,
             pieces=[],
-            received_at=now,
         )
         session.add(upload)
-    # The file is chosen now, so that a later answer than before counts.
-    upload.name, upload.number, upload.given_at = (
-        name[:MAX_NAME_LENGTH],
-        given.number,
-        given.given_at,
-    )
+    upload.received_at = now
+    # The same announcement again, after a lost reply, keeps the time of the first.
+    if given.number is None or upload.number != given.number:
+        upload.name, upload.number, upload.given_at = (
+            name[:MAX_NAME_LENGTH],
+            given.number,
+            given.given_at,
+        )
     return upload
 
 
@@ -109,8 +117,8 @@ def require_admitted(
 ) -> None:
     """Raise Conflict or ClosedItem unless bytes of this file may be stored at present.
 
-    A file that was announced in time may arrive until the attempt is closed: its content is fixed
-    by its hash, so that later pieces give nobody more time.
+    A file that was announced in time may arrive until the attempt is closed (see `hold_open`): its
+    content is fixed by its hash, so that later pieces give nobody more time.
     """
     assessment.require_in_time(upload.given_at)
     if not assessment.is_running(now) and not assessment.is_ending(now):
@@ -119,6 +127,22 @@ def require_admitted(
     assessment.require_open_item(number, upload.given_at)
     if upload.size > _bytes_left(session, assessment, upload):
         raise Conflict("You have sent too many files. The last one that was saved counts")
+
+
+def hold_open(assessment: Assessment, now: datetime) -> None:
+    """Keep the attempt open until the next piece of an admitted file can have arrived."""
+    if assessment.attempt_ends_at:
+        latest = assessment.attempt_ends_at + MAX_ARRIVAL_TIME
+        assessment.hold_open(min(now + PIECE_ARRIVAL_TIME, latest))
+
+
+def stop_holding(
+    session: Session, assessment: Assessment, upload: AnswerUpload, now: datetime
+) -> None:
+    """Let the attempt close after a file has arrived, unless another one is on its way."""
+    others = [row for row in list_uploads(session, assessment) if row is not upload]
+    if all(row.received_at + PIECE_ARRIVAL_TIME <= now for row in others):
+        assessment.held_open_until = None
 
 
 def _bytes_left(session: Session, assessment: Assessment, upload: AnswerUpload) -> int:

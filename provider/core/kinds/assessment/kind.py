@@ -25,6 +25,7 @@ from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.assessment.sections import describe_entry
 from provider.core.kinds.base import Kind, KindTexts
+from provider.core.marking import DISPUTED_CORRECTION
 from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES, Order
 from provider.core.staff.permissions import Permission
 from provider.texts import gettext_noop
@@ -69,6 +70,7 @@ KIND = Kind(
         "integrity": {NONE: _("No signals"), SOME: _("Some signals"), MANY: _("Many signals")},
         "event": {
             "retake allowed": "Retake allowed",
+            DISPUTED_CORRECTION: "Corrected mark differs: a decision is needed",
             SECOND_LOOK_EMAIL: "Answer to a request for a second look",
         },
     },

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, relationship
 
 from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
-from provider.core.kinds.assessment.answers import Answer, UnreadText
+from provider.core.kinds.assessment.answers import Answer, SavedAnswer, UnreadText
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.form import StoredForm, apply_form
@@ -336,9 +336,9 @@ class Assessment(MarkedTest):
         except Invalid:
             return saved.typed is not None  # a text that cannot be read is kept
 
-    def answer_number(self, key: str) -> int:
-        """Return the number of the saved answer to an item; 0 without one."""
-        return next((answer.number for answer in self.answers if answer.item_key == key), 0)
+    def find_answer(self, key: str) -> SavedAnswer:
+        """Return the saved answer to one item. The page of a question needs no other one."""
+        return Answer.find(self, key)
 
     def submit(
         self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"

@@ -7,7 +7,8 @@ when the candidate asks for the next one, so that an absent candidate loses one 
 
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Mapped, Session, relationship
+from sqlalchemy.orm import Mapped, Session, joinedload, relationship
+from sqlalchemy.orm.interfaces import ORMOption
 
 from provider.core.kinds.assessment.attempt import TestAttempt, end_from_rest, rest_ms
 from provider.core.kinds.assessment.content import TestContent
@@ -22,7 +23,8 @@ from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
 
 _MILLISECOND = timedelta(milliseconds=1)
-_DRAWN = "_drawn_content"  # in the instance's dictionary: the attempt and its content
+# In the instance's dictionary: the attempt and its content, and a content and its parts.
+_DRAWN, _PARTS = "_drawn_content", "_split_parts"
 BREAK_NOTE = "Break between sections"
 
 
@@ -38,6 +40,10 @@ class NavigatedOrder(TimedOrder):
     attempt: Mapped[TestAttempt | None] = relationship(
         cascade="all, delete-orphan", single_parent=True, uselist=False
     )
+
+    @classmethod
+    def page_options(cls) -> tuple[ORMOption, ...]:
+        return (joinedload(cls.attempt),)
 
     @property
     def full_content(self) -> TestContent:
@@ -58,7 +64,11 @@ class NavigatedOrder(TimedOrder):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        return split_parts(self.content)
+        content = self.content
+        split: tuple[TestContent, tuple[Part, ...]] | None = vars(self).get(_PARTS)
+        if split is None or split[0] is not content:
+            split = vars(self)[_PARTS] = (content, split_parts(content))
+        return split[1]
 
     @property
     def structure(self) -> Structure:

@@ -47,8 +47,21 @@ class Part:
         """Whether nothing must be read before the first question."""
         return not self.is_practice and not self.time_limit_seconds
 
+    @property
+    def size(self) -> int:
+        return self.last - self.first + 1
+
     def item(self, number: int) -> Item:
-        return self.items[number - self.first]
+        return self.find(number)[1]
+
+    def find(self, number: int) -> tuple[Section, Item]:
+        """Return a question of this part, and its section."""
+        index = number - self.first
+        for section in self.sections:
+            if index < len(section.items):
+                return section, section.items[index]
+            index -= len(section.items)
+        raise IndexError(number)
 
     def __contains__(self, number: int) -> bool:
         return self.first <= number <= self.last

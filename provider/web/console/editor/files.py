@@ -1,7 +1,7 @@
 """The pictures and sounds of a draft: those that the form of an entry sends, and their pages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from flask import Blueprint, request, url_for
@@ -12,6 +12,7 @@ from provider.core.kinds import KINDS
 from provider.core.kinds.base import Kind
 from provider.core.products import Product
 from provider.core.products.draft_files import add_file, list_files, make_file_name
+from provider.core.products.file_pieces import WRONG_FILE_MESSAGES, store_picture
 from provider.core.products.files import (
     EXTENSIONS,
     MAX_BYTES,
@@ -19,9 +20,8 @@ from provider.core.products.files import (
     VIDEO,
     StoredProductFile,
     media_key,
+    poster_key,
 )
-from provider.core.products.pictures import clean_picture
-from provider.core.products.video_pieces import WRONG_VIDEO_MESSAGE
 from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
@@ -34,7 +34,6 @@ routes = Blueprint("editor_files", __name__, url_prefix="/products/<product_id>/
 # The name of a file input is this and the name of the field, which is hidden beside it.
 UPLOAD_PREFIX = "upload:"
 DROP_PREFIX = "drop:"  # of a check box that removes the file of a field
-_SOUND_ADVICE = "This file is no sound that browsers play. Choose an MP3, M4A, Ogg or WAV file"
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,26 @@ class Uploads:
 @requires(Permission.EDIT_PRODUCTS)
 def show(product_id: str, name: str) -> Response:
     """Send a file that the content of the draft names."""
+    file = _find_file(product_id, name)
+    return serve_media(current_services().media, media_key(file.sha256), file.type)
+
+
+@routes.get("/<name>/poster")
+@requires(Permission.EDIT_PRODUCTS)
+def poster(product_id: str, name: str) -> Response:
+    """Send the poster of a video of the draft."""
+    file = _find_file(product_id, name)
+    if file.type not in EXTENSIONS[VIDEO]:
+        raise NotFound("There is no such file")
+    return serve_media(current_services().media, poster_key(file.sha256), "image/jpeg")
+
+
+def _find_file(product_id: str, name: str) -> StoredProductFile:
     with current_services().db.reading() as session:
         file = list_files(session, Product.find(session, product_id)).get(name)
     if file is None:
         raise NotFound("There is no such file")
-    return serve_media(current_services().media, media_key(file.sha256), file.type)
+    return file
 
 
 def file_address(product: Product, name: str) -> str:
@@ -71,7 +85,7 @@ def file_address(product: Product, name: str) -> str:
 
 
 def poster_address(product: Product, name: str) -> str:
-    return url_for("console.editor_videos.poster", product_id=product.public_id, name=name)
+    return url_for("console.editor_files.poster", product_id=product.public_id, name=name)
 
 
 def store_uploads(product_id: str) -> Uploads:
@@ -106,19 +120,18 @@ def _store(upload: FileStorage, field_name: str, kind: Kind) -> StoredProductFil
     """Store one file. Raises Invalid for a file that the field does not take."""
     if field_name not in EXTENSIONS:
         raise Invalid("This field takes no file")
-    content = upload.read(MAX_BYTES[field_name] + 1)
+    media, content = current_services().media, upload.read(MAX_BYTES[field_name] + 1)
     if len(content) > MAX_BYTES[field_name]:
         raise Invalid(f"Choose a file of at most {MAX_BYTES[field_name] // 1_000_000} MB")
     if field_name == PICTURE:
-        content, content_type = clean_picture(content)
+        file = store_picture(media, content, "")
     else:
         content_type = detect_type(content) or ""
         if content_type not in EXTENSIONS[field_name]:
-            raise Invalid(WRONG_VIDEO_MESSAGE if field_name == VIDEO else _SOUND_ADVICE)
-    digest = sha256(content).hexdigest()
-    current_services().media.put(media_key(digest), [content])
+            raise Invalid(WRONG_FILE_MESSAGES[field_name])
+        file = StoredProductFile("", content_type, len(content), sha256(content).hexdigest())
+        media.put(media_key(file.sha256), [content])
     if field_name == VIDEO:
-        kind.prepare_video(current_services().media, digest)
-    extension = EXTENSIONS[field_name][content_type]
-    name = make_file_name(upload.filename or "", extension)
-    return StoredProductFile(name, content_type, len(content), digest)
+        kind.prepare_video(media, file.sha256)
+    name = make_file_name(upload.filename or "", EXTENSIONS[field_name][file.type])
+    return replace(file, name=name)

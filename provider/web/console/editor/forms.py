@@ -13,6 +13,7 @@ from marshmallow import missing as MISSING  # noqa: N812 - as in its documentati
 from werkzeug.datastructures import MultiDict
 
 from provider.core.products.draft_edits import make_key, unused_key
+from provider.core.products.file_pieces import MAX_UPLOAD_BYTES
 from provider.core.products.files import EXTENSIONS
 from provider.core.products.schema_fields import Choice, Key, ListOf, PartChoice
 from provider.errors import Invalid
@@ -64,6 +65,8 @@ class FormField:
     noun: str = ""
     accept: str = ""  # the types of a file
     decides_usual: bool = False  # the usual values of other fields depend on this one
+    file_field: str = ""  # of a file: picture, audio or video
+    max_bytes: int = 0  # of a file
 
     @property
     def id(self) -> str:
@@ -199,6 +202,7 @@ def _build_field(
         values["choices"] = list(_choices(schema_field, widget, values["value"]))
     if widget == FILE:
         values["accept"] = ",".join(EXTENSIONS.get(name, ()))
+        values["file_field"], values["max_bytes"] = name, MAX_UPLOAD_BYTES.get(name, 0)
     return FormField(
         path,
         label,

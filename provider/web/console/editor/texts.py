@@ -13,6 +13,7 @@ from provider.core.kinds import KINDS
 from provider.core.labels import label_for
 
 MARKDOWN = "Markdown: **bold**, *italic*, lists and tables."
+LARGE_FILES = "Files above 2 MB need a browser with JavaScript."
 
 FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     # Documents
@@ -72,9 +73,9 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "GapSchema.key": ("Key", "The text has it as {{key}}."),
     "GapSchema.options": ("Options to choose from", "Leave them empty for a typed text."),
     "stimulus": ("What the question is about", "Shown above the question, in this order."),
-    "picture": ("File", "JPEG, PNG or WebP, at most 2 MB."),
+    "picture": ("File", f"JPEG, PNG or WebP, at most 20 MB. It is made smaller. {LARGE_FILES}"),
     "alt": ("What the picture shows", "Candidates who cannot see it hear these words."),
-    "audio": ("File", "MP3, M4A, Ogg or WAV, at most 2 MB."),
+    "audio": ("File", f"MP3, M4A, Ogg or WAV, at most 10 MB. {LARGE_FILES}"),
     "transcript": ("What is said", f"For candidates who cannot hear it. {MARKDOWN}"),
     "table": (
         "Table",
@@ -90,7 +91,7 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "types": ("Types of file", ""),
     "max_megabytes": (
         "Largest size in MB",
-        "From 1 to 50. Files above 2 MB need a browser with JavaScript.",
+        f"From 1 to 50. {LARGE_FILES}",
     ),
     "rubric": ("Rubric", "What staff give points for. Candidates do not see it."),
     # Structure
@@ -113,10 +114,7 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "feedback": ("Candidates see a short report of their own", ""),
     "feedback_grade": ("It has the grade, too", ""),
     "marking": ("Marking", "Of the questions whose answers staff mark."),
-    "markers": (
-        "People who mark each answer",
-        "From 1 to 50. Files above 2 MB need a browser with JavaScript.",
-    ),
+    "markers": ("People who mark each answer", "1 or 2."),
     "blind": ("The second person does not see the first mark", ""),
     "MarkingSchema.tolerance": ("Tolerance", "By how many points two marks may differ."),
     "second_look": ("Candidates may ask for a second look", ""),

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.evidence import AssessmentEvidence
 from provider.core.kinds.assessment.scale_profile import build_profiles, cut_score_facts
+from provider.core.products.samples import load_sample_documents
 from provider.core.report import Report
 from provider.core.report_pdf import render_pdf
 from provider.texts import use_language
@@ -74,6 +75,23 @@ def test_page_draws_the_curve_the_dots_and_the_cut_scores(pages_app: Flask) -> N
     page = page_of(pages_app, small)
     assert 'class="profile-curve"' not in page
     assert page.count('class="profile-dot"') == 2
+
+
+def test_sample_with_norms_says_that_they_are_invented(pages_app: Flask) -> None:
+    [document] = [row for row in load_sample_documents() if row.key == "work-style-demonstration"]
+    test = document.content
+    answers = {item["key"]: 4 for item in test["sections"][0]["items"]}
+    report = report_of(test, **answers)
+    page, pdf = page_of(pages_app, report), pdf_text(render_pdf(report))
+    assert page.count('class="profile-curve"') == 1
+    for text in (
+        "Compared with Invented for the demonstration, n = 400",
+        "these figures are invented for the demonstration and describe no people",
+    ):
+        assert text in visible_text(page)
+        assert text in pdf
+    assert "demonstration" in test["name"]
+    assert "is invented" in test["description"]
 
 
 def test_pdf_profile_has_an_alternative_text_and_conforms() -> None:

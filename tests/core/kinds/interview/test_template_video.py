@@ -11,10 +11,11 @@ from flask.testing import FlaskClient
 
 from provider.core import kinds
 from provider.core.kinds.interview.template_video import prepare_video
-from provider.core.products import video_pieces
+from provider.core.products import file_pieces
 from provider.core.products.documents import Document
+from provider.core.products.file_pieces import FOLDER
+from provider.core.products.files import VIDEO as VIDEO_FIELD
 from provider.core.products.files import media_key, playable_key, poster_key
-from provider.core.products.video_pieces import FOLDER
 from provider.core.sample_video import webm
 from provider.errors import Conflict, Invalid, NotFound
 from provider.maintenance.media_copy import list_media_references
@@ -138,15 +139,15 @@ def pieces(services: Services, content: bytes, size: int = 1000) -> str:
     upload_id = generate_public_id()
     for start_byte in range(0, len(content), size):
         piece = content[start_byte : start_byte + size]
-        video_pieces.add_piece(services.media, upload_id, start_byte, piece)
+        file_pieces.add_piece(services.media, upload_id, VIDEO_FIELD, start_byte, piece)
     return upload_id
 
 
 def test_pieces_become_one_video(services: Services) -> None:
     upload_id = pieces(services, VIDEO)
-    video_pieces.add_piece(services.media, upload_id, 0, VIDEO[:1000])  # sent again
-    file = video_pieces.join_pieces(
-        services.media, upload_id, "anna.webm", len(VIDEO), prepare_video
+    file_pieces.add_piece(services.media, upload_id, VIDEO_FIELD, 0, VIDEO[:1000])  # sent again
+    file = file_pieces.join_pieces(
+        services.media, upload_id, VIDEO_FIELD, "anna.webm", len(VIDEO), prepare_video
     )
     digest = sha256(VIDEO).hexdigest()
     assert (file.sha256, file.size, file.type) == (digest, len(VIDEO), "video/webm")
@@ -157,17 +158,27 @@ def test_pieces_become_one_video(services: Services) -> None:
 
 def test_missing_piece_and_wrong_file_are_refused(services: Services) -> None:
     with pytest.raises(Conflict, match="choose the file again"):
-        video_pieces.join_pieces(
-            services.media, pieces(services, VIDEO[:2000]), "a", len(VIDEO), prepare_video
+        file_pieces.join_pieces(
+            services.media,
+            pieces(services, VIDEO[:2000]),
+            VIDEO_FIELD,
+            "a",
+            len(VIDEO),
+            prepare_video,
         )
     upload_id = generate_public_id()
-    video_pieces.add_piece(services.media, upload_id, 1000, b"later")
+    file_pieces.add_piece(services.media, upload_id, VIDEO_FIELD, 1000, b"later")
     with pytest.raises(Conflict):
-        video_pieces.join_pieces(services.media, upload_id, "a", 1005, prepare_video)
+        file_pieces.join_pieces(services.media, upload_id, VIDEO_FIELD, "a", 1005, prepare_video)
     for content in (b"text" * 10, VIDEO[:400]):
         with pytest.raises(Invalid):
-            video_pieces.join_pieces(
-                services.media, pieces(services, content), "a", len(content), prepare_video
+            file_pieces.join_pieces(
+                services.media,
+                pieces(services, content),
+                VIDEO_FIELD,
+                "a",
+                len(content),
+                prepare_video,
             )
     assert [key for key, _ in services.media.list_files(folder="product-files")] == []
 
@@ -179,9 +190,11 @@ def test_piece_outside_the_limits_is_refused(
     services: Services, start_byte: int, content: bytes
 ) -> None:
     with pytest.raises(Invalid, match="at most 100 MB"):
-        video_pieces.add_piece(services.media, generate_public_id(), start_byte, content)
+        file_pieces.add_piece(
+            services.media, generate_public_id(), VIDEO_FIELD, start_byte, content
+        )
     with pytest.raises(NotFound):
-        video_pieces.add_piece(services.media, "../../x", 0, b"x")
+        file_pieces.add_piece(services.media, "../../x", VIDEO_FIELD, 0, b"x")
 
 
 def test_pieces_of_an_abandoned_video_are_deleted(
@@ -189,8 +202,8 @@ def test_pieces_of_an_abandoned_video_are_deleted(
 ) -> None:
     pieces(services, VIDEO)
     clock.current_time = factories.present()  # files have the time of the machine
-    video_pieces.discard_abandoned(services.media, services.now())
+    file_pieces.discard_abandoned(services.media, services.now())
     assert list(services.media.list_files(folder=FOLDER)) != []
     clock.advance(timedelta(days=1, minutes=1))
-    video_pieces.discard_abandoned(services.media, services.now())
+    file_pieces.discard_abandoned(services.media, services.now())
     assert list(services.media.list_files(folder=FOLDER)) == []

@@ -1,8 +1,7 @@
-"""The console's pages that edit a product: drafts, colleagues, publishing, files, the trial."""
+"""The console's pages that edit a product: drafts, colleagues, publishing, files."""
 
 import io
 import re
-from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -15,7 +14,6 @@ from provider.core.products import Product
 from provider.core.products.draft import find_draft, node_digest, working_content
 from provider.services import Services
 from tests import factories
-from tests.factories import ManualClock
 from tests.web.console_client import ConsoleClient
 
 LIST = "/console/products/"
@@ -307,69 +305,6 @@ def test_deleted_draft_leaves_the_versions(
     assert console.submit(page, page=page, seen="7").status_code == 409
     console.submit(page, page=page, seen=console.read_field(page, "seen"))
     assert draft_content(services, test_id)["time_limit"] == 20
-
-
-def test_trial_shows_the_pages_and_stores_nothing(console: ConsoleClient, test_id: str) -> None:
-    base = f"{LIST}{test_id}/try"
-    assert "Start the trial" in console.get_text(base)
-    response = console.submit(f"{base}/1", page=f"{base}/1", answer="b", go="next")
-    page = console.get_text(response.location)
-    assert "Trial: “42” gets 1 of 1 points." in page
-    assert "Question 2 <small>of 4</small>" in page
-    wrong = console.submit(f"{base}/2", page=f"{base}/2", answer="seven")
-    assert "number" in wrong.text
-    assert wrong.status_code == 200
-    last = console.submit(f"{base}/4", page=f"{base}/4", answer="")
-    page = console.get_text(last.location)
-    assert "Trial: the question was left blank." in page
-    assert "The trial ends here" in page
-    save_entry(console, test_id, ITEM, prompt="")
-    assert "This test cannot be tried yet" in console.get_text(f"{base}/1", 400)
-
-
-def test_trial_runs_the_time_limits_of_a_candidate(
-    services: Services, clock: ManualClock, console: ConsoleClient
-) -> None:
-    item = {"kind": "true_false", "answer": True}
-    items = [item | {"key": key, "prompt": f"Question {key}?"} for key in ("a", "b", "c", "d", "e")]
-    items[1]["time_limit_seconds"] = 30
-    sections = [
-        {"key": "warm-up", "title": "Warm up", "practice": True, "items": items[:1]},
-        {"key": "one", "title": "One", "navigation": "forward", "items": items[1:3]},
-        {"key": "two", "title": "Two", "time_limit": 2, "items": items[3:4]},
-        {"key": "three", "title": "Three", "items": items[4:]},
-    ]
-    product_id = factories.create_test(services, sections=sections, time_limit=5)
-    base = f"{LIST}{product_id}/try"
-    assert "5 minutes" in console.get_text(base)
-    # No time runs in a section for practice.
-    assert "No time limit" in console.get_text(f"{base}/1")
-    clock.advance(timedelta(minutes=10))
-    assert "No time limit" in console.get_text(f"{base}/1")
-
-    assert 'data-seconds-left="30.0"' in console.get_text(f"{base}/2")
-    time = f"{base}/time?question=2"
-    clock.advance(timedelta(seconds=20))
-    assert (console.client.get(time).json or {})["seconds_left"] == 10
-    assert 'data-seconds-left="10.0"' in console.get_text(f"{base}/2")
-    clock.advance(timedelta(seconds=10))
-    assert console.client.get(time).status_code == 409
-    late = console.submit(f"{base}/2", page=LIST, answer="true", go="next")
-    assert late.location.endswith("/try/3")
-    page = console.get_text(late.location)
-    assert "the time for this part is over" in page
-    assert "gets 1 of 1 points" not in page
-    assert 'data-seconds-left="270.0"' in page  # of the whole test
-
-    console.get_text(f"{base}/4")
-    clock.advance(timedelta(minutes=2))
-    assert console.client.get(f"{base}/4").location.endswith("/try/5")
-    clock.advance(timedelta(minutes=2, seconds=30))
-    assert console.client.get(f"{base}/5").location.endswith("/try/end")
-    assert "answers are submitted now" in console.get_text(f"{base}/end")
-    # The first page begins a new trial.
-    console.get_text(base)
-    assert 'data-seconds-left="300.0"' in console.get_text(f"{base}/3")
 
 
 def test_every_entry_of_every_kind_has_a_page_with_a_preview(

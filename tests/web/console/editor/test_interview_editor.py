@@ -12,7 +12,7 @@ from playwright.sync_api import FilePayload, Page, expect
 from provider.core.products import Product
 from provider.core.products.documents import Document
 from provider.core.products.draft_edits import ROOT
-from provider.core.products.video_pieces import FOLDER
+from provider.core.products.file_pieces import FOLDER
 from provider.core.sample_video import webm
 from provider.services import Services
 from tests import factories
@@ -117,7 +117,7 @@ def test_small_video_is_sent_with_the_form_and_can_be_removed(
     console.submit(url, **values)
     assert question(services, template_id)["media"] == {"video": "Anna-sagt-Hallo.webm"}
     page = console.get_text(url)
-    poster = f"{LIST}{template_id}/edit/videos/posters/Anna-sagt-Hallo.webm"
+    poster = f"{LIST}{template_id}/edit/files/Anna-sagt-Hallo.webm/poster"
     assert f'poster="{poster}"' in page
     assert console.client.get(poster).mimetype == "image/jpeg"
     save_entry(console, template_id, QUESTION, **{"drop:media.video": "true"})
@@ -137,7 +137,7 @@ def test_file_that_is_no_video_is_a_problem_of_its_field(
 
 
 def send_pieces(console: ConsoleClient, product_id: str, content: bytes, size: int) -> Any:
-    base = f"{LIST}{product_id}/edit/videos"
+    base = f"{LIST}{product_id}/edit/pieces/video"
     upload = console.submit(base).json["upload"]  # type: ignore[index]
     token = factories.csrf_token(console.get_text(entry_page(product_id, QUESTION)))
     headers = {"X-CSRFToken": token, "Content-Type": "application/octet-stream"}
@@ -168,7 +168,7 @@ def test_piece_outside_the_limits_and_a_broken_video_are_refused(
     broken = send_pieces(console, template_id, b"\x1a\x45\xdf\xa3" + b"x" * 500, 200)
     assert broken.status_code == 400
     assert "cannot be read" in broken.json["error"]
-    base = f"{LIST}{template_id}/edit/videos/{'a' * 22}"
+    base = f"{LIST}{template_id}/edit/pieces/video/{'a' * 22}"
     token = factories.csrf_token(console.get_text(entry_page(template_id, QUESTION)))
     headers = {"X-CSRFToken": token, "Content-Type": "application/octet-stream"}
     large = console.client.post(f"{base}/100000000", data=b"x", headers=headers)
@@ -183,9 +183,9 @@ def test_author_sends_a_large_video_in_the_browser(author: Page, live_server: Li
     video = VIDEO + _void_element(2_600_000)
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(f"{live_server.url}{entry_page(template_id, QUESTION)}")
-    field = page.locator("input[type=file][data-video-url]")
+    field = page.locator("input[type=file][data-pieces-url$=video]")
     field.set_input_files(FilePayload(name="anna.webm", mimeType="video/webm", buffer=video))
-    expect(page.get_by_text("The video is stored.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("The file is stored.")).to_be_visible(timeout=30_000)
     wait_for(lambda: question(services, template_id).get("media") == {"video": "anna.webm"})
     expect(page.frame_locator("[data-preview]").locator("video")).to_be_visible()
     checker = AccessibilityChecker(page, in_turn=True)
