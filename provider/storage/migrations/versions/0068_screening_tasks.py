@@ -105,8 +105,8 @@ def upgrade() -> None:
             {"order_id": order_id},
         ).all()
         found_at = dict(row._tuple() for row in findings)
-        screenings = (json.loads(content) if isinstance(content, str) else content)["screenings"]
-        for screening in screenings:
+        package = json.loads(content) if isinstance(content, str) else content
+        for screening in package.get("screenings", []) if isinstance(package, dict) else []:
             key = screening["key"]
             connection.execute(
                 sa.text(
