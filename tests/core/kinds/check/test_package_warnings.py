@@ -115,12 +115,11 @@ def test_american_sample_shows_its_texts_in_order() -> None:
 
 def test_each_sample_file_is_a_marked_text_of_a_package() -> None:
     folder = Path(provider.__file__).parent / "samples" / "legal"
-    texts = {
-        text.text: text.sample
-        for document in PACKAGES
-        for content in [Package.parse(document.content)]
-        for text in (content.disclosure, *content.legal_texts)
-    }
+    texts: dict[str, bool] = {}
+    for document in PACKAGES:
+        content = Package.parse(document.content)
+        texts[content.disclosure.text] = content.disclosure.sample
+        texts |= {text.text: text.sample for text in content.legal_texts}
     for path in sorted(folder.iterdir()):
         text = path.read_text("utf-8").split("---\n", 2)[2].strip()
         assert texts[text] is True, path.name
