@@ -52,8 +52,8 @@ STORED_DETAILS = {
     "date_of_birth": "28 February 1990",
     "employers": (
         "Zyxwv Bakery, Athens, Greece, baker, From: 2015-03, Until: 2019-05, "
-        "May we ask them now?: Yes\n"
-        "Xylofon Ltd, Patras, Greece, clerk, From: 2019-06, May we ask them now?: No"
+        "May we ask them now? Yes\n"
+        "Xylofon Ltd, Patras, Greece, clerk, From: 2019-06, May we ask them now? No"
     ),
 }
 SIGNED_NAME = "Lakita J. Marrero"

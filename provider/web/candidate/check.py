@@ -211,6 +211,8 @@ def _confirm_text(public_id: str, endpoint: str, **values: str) -> ResponseRetur
             return redirect_to_landing(public_id)
         check.require_open(candidate_request.given.given_at)
         text = _find_text(check, **values)
+        if detour := find_detour(check, endpoint, **values):
+            return redirect(detour, 303)
         check.confirm_text(candidate_request.session, text, candidate_request.now)
         return redirect(next_url(check, endpoint, **values), 303)
 

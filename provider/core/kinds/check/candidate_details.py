@@ -106,7 +106,7 @@ class DetailField:
             elif part.input_type == "date":
                 yield _format_date(text)
             elif part.choices == YES_OR_NO:
-                yield f"{part.label}: {dict(part.choices).get(text, text)}"
+                yield f"{part.label} {dict(part.choices).get(text, text)}"
             elif part.input_type == "choice":
                 yield str(dict(part.choices).get(text, text))
             elif part.input_type in ("month", "year"):
