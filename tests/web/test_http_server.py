@@ -15,8 +15,8 @@ from werkzeug.wsgi import wrap_file
 
 from provider.app import ContractFlask
 from provider.services import Services
-from provider.web import http_server
-from provider.web.body_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES
+from provider.web import body_limits, http_server
+from provider.web.body_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, MAX_DOCUMENT_BODY_BYTES
 from provider.web.http_server import REQUEST_THREADS, HttpServer
 from provider.web.request_time import RECEIVE_SECONDS_KEY
 from tests import factories
@@ -196,6 +196,29 @@ def test_too_large_body_is_answered_with_413(
             if is_json:
                 message = f"The body should have at most {MAX_BODY_BYTES} bytes"
                 assert response.json() == {"status": 413, "message": message}
+
+
+def length_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer with the number of bytes of the body."""
+    length = len(environ["wsgi.input"].read())
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(length).encode()]
+
+
+def test_only_form_of_document_may_be_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = bytes(MAX_DOCUMENT_BODY_BYTES)
+
+    def send(url: str, path: str, size: int) -> str:
+        return requests.post(url + path, data=body[:size], timeout=TIMEOUT_SECONDS).text
+
+    with serving(length_app) as url:
+        order = f"/c/o/{'x' * 22}"
+        assert send(url, f"{order}/documents/identity", len(body)) == str(len(body))
+        for path in (f"{order}/consent", f"{order}/documents/identity/x/remove", "/assessments"):
+            assert send(url, path, MAX_BODY_BYTES + 1) == "0"
+        monkeypatch.setattr(body_limits, "MAX_LARGE_BODIES", 0)
+        assert send(url, f"{order}/documents/identity", MAX_BODY_BYTES + 1) == "0"
+        assert send(url, f"{order}/documents/identity", 1000) == "1000"
 
 
 def test_request_that_is_no_http_is_answered_with_json() -> None:

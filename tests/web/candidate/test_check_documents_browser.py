@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from provider.core.kinds.check import Check
+from provider.texts import gettext, use_language
 from tests import check_document_factories as documents
 from tests import check_factories, factories
 from tests.conftest import LiveServer
@@ -98,15 +100,20 @@ def test_documents_by_keyboard_at_320_pixels(
     page.set_viewport_size({"width": 320, "height": 640})
     public_id = open_page(live_server, page)
     documents.send_document(live_server.services, public_id)
+    with live_server.services.db.writing() as session:
+        Check.find(session, public_id).language = language
+    with use_language(language):
+        remove, go_on, title = map(gettext, ("Remove", "Continue", "Do you agree?"))
     page.reload()
+    expect(page.get_by_role("button", name=go_on)).to_be_visible()
     width = "() => document.documentElement.scrollWidth"
     assert page.evaluate(width) <= 320
-    tab_to(page, "Remove")
+    tab_to(page, remove)
     page.keyboard.press("Enter")
     expect(page.locator("#slot-identity").get_by_role("img")).to_have_count(0)
-    tab_to(page, "Continue")
+    tab_to(page, go_on)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Do you agree?")).to_be_visible()
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
 
 
 def test_pages_of_documents_are_accessible(live_server: LiveServer, page: Page) -> None:
