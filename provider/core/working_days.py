@@ -72,9 +72,9 @@ def is_known_region(region: str) -> bool:
     """Return whether the holidays of a country, or of a part of it, are known."""
     import holidays
 
-    country, _, subdivision = region.partition("-")
+    country, dash, subdivision = region.partition("-")
     known = holidays.list_supported_countries(include_aliases=False)
-    return country in known and (not subdivision or subdivision in known[country])
+    return country in known and (not dash or subdivision in known[country])
 
 
 def parse_region(text: str) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 
 import holidays
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provider.core.accounts import Account
@@ -17,6 +17,7 @@ from provider.errors import Invalid
 
 # With a weekend of Friday and Saturday, one of Sunday alone, and days that are made up for.
 REGIONS = ("", "GB", "GB-SCT", "US", "DE-BY", "GR", "SA", "IL", "CN", "NP", "BR")
+UNHURRIED = settings(deadline=None)  # the first example of a region loads its holidays
 DAYS = st.dates(date(2015, 1, 1), date(2035, 12, 31))
 
 
@@ -33,6 +34,7 @@ def load_calendar(region: str, year: int) -> holidays.HolidayBase:
     return holidays.country_holidays(country, subdiv=subdivision or None, years=year)
 
 
+@UNHURRIED
 @given(st.sampled_from(REGIONS), DAYS, st.integers(0, 70))
 def test_add_equals_a_walk_day_by_day(region: str, day: date, count: int) -> None:
     walked, left = day, count
@@ -42,6 +44,7 @@ def test_add_equals_a_walk_day_by_day(region: str, day: date, count: int) -> Non
     assert WorkingDays(region).add(day, count) == walked
 
 
+@UNHURRIED
 @given(st.sampled_from(REGIONS), DAYS, st.integers(-10, 500))
 def test_count_equals_a_walk_day_by_day(region: str, first: date, length: int) -> None:
     last = first + timedelta(days=length)
@@ -50,6 +53,7 @@ def test_count_equals_a_walk_day_by_day(region: str, first: date, length: int) -
     assert WorkingDays(region).count(first, last) == expected
 
 
+@UNHURRIED
 @given(st.sampled_from(REGIONS), DAYS, st.integers(1, 300))
 def test_count_is_the_inverse_of_add(region: str, day: date, count: int) -> None:
     days = WorkingDays(region)

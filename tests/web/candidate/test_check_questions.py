@@ -7,12 +7,14 @@ import pytest
 from flask.testing import FlaskClient
 
 from provider.core.kinds.check import Check
+from provider.core.kinds.check.added_screening import add_screening
 from provider.services import Services
 from tests import factories
 from tests.check_way import open_invitation
 from tests.check_work_factories import (
     ANSWER,
     QUESTION,
+    SAM,
     SECRET_WORDS,
     ask_candidate,
     check_of_another_account,
@@ -97,3 +99,15 @@ def test_email_has_a_link_and_not_the_question(services: Services, check_id: str
     assert link.rpartition("/")[2][:20] in question_email.replace("=\n", "")
     for word in SECRET_WORDS:
         assert not any(word in email for email in emails)
+
+
+def test_added_screening_is_shown_with_its_reason(
+    services: Services, client: FlaskClient, check_id: str
+) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, check_id, lock=True)
+        reason = "The dates differ."
+        add_screening(session, check, "other", "Registers", reason, SAM, services.now())
+    page = unescape(client.get(f"/c/o/{check_id}/").text)
+    assert "Identity, Employment history, Criminal record, Registers" in page
+    assert "Added later: Registers. The dates differ." in page
