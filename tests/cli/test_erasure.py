@@ -91,6 +91,21 @@ def test_retention_preview_counts_per_account(
     assert "is not a duration" in message
 
 
+def test_retention_preview_counts_checks_of_which_data_goes(
+    services: Services, run: Run, clock: ManualClock
+) -> None:
+    order_id = completed_order(services, "check")
+    run("account", "set", "Groove Tech", "keep_screenings=other=30d")
+    assert parse_json(run("retention", "preview", "--json")) == []
+    clock.advance(timedelta(days=30))
+    (account,) = parse_json(run("retention", "preview", "--json"))
+    assert (account["parts"], account["candidates"]) == ([order_id], [])
+    shown = parse_json(run("account", "show", "Groove Tech", "--json"))
+    assert (shown["keep_screenings"], shown["check_copies"]) == ("other=30d", False)
+    message = error_message(run("account", "set", "Groove Tech", "keep_screenings=x=1d", code=1))
+    assert "no type of screening “x”" in message
+
+
 def test_person_export_writes_a_private_folder(
     services: Services, run: Run, tmp_path: Path
 ) -> None:

@@ -60,7 +60,8 @@ def reveal(order_id: str) -> Response:
         with services.db.writing() as session:
             check = _require_details(Check.find(session, order_id))
             shown = _read_fields(check)
-            note = f"{', '.join(shown)} ({reason})"
+            labels_shown = [row.label for row in list_details(check) if row.name in shown]
+            note = f"{', '.join(labels_shown)} ({reason})"
             staff = current_staff().email
             check.record_event(session, "details shown", staff, services.now(), note)
             after = {"fields": shown, "reason": request.form["reason"]}

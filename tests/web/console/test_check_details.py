@@ -59,7 +59,7 @@ def test_chosen_detail_is_shown_with_a_reason_and_recorded(
     assert event == (
         "details shown",
         "operator@provider.test",
-        "date_of_birth (Lakita asked by phone)",
+        "Date of birth (Lakita asked by phone)",
     )
     with services.db.reading() as session:
         entry = session.scalars(

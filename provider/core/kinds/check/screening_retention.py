@@ -59,7 +59,8 @@ def delete_expired(session: Session, check: Check, now: datetime) -> Sequence[st
     for task in tasks:
         task.details_deleted_at = now
     count = sum(delete(session, check, keys) for delete in PART_DELETERS)
-    check.record_event(session, "details deleted", audit.SYSTEM, now, ", ".join(keys))
+    names = ", ".join(check.find_screening(key).name for key in keys)
+    check.record_event(session, "details deleted", audit.SYSTEM, now, names)
     audit.record(
         session,
         audit.SYSTEM,

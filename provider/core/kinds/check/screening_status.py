@@ -83,7 +83,6 @@ class ScreeningStatus:
 
     key: str
     name: str
-    description: str
     state_text: LazyText
     tone: str
     is_asked: bool
@@ -140,7 +139,6 @@ def list_statuses(check: Check, secret_box: SecretBox, now: datetime) -> list[Sc
             ScreeningStatus(
                 screening.key,
                 screening.name,
-                screening.description,
                 STATE_TEXTS[state],
                 STATE_TONES.get(state, "info"),
                 is_asked=state == ASKED,

@@ -95,12 +95,14 @@ def test_dispute_with_a_wrong_field_is_refused(
     assert not has_open_dispute(services, public_id)
 
 
+@pytest.mark.both
 def test_dispute_of_an_unknown_screening_is_not_found(services: Services) -> None:
     public_id = check_factories.completed_check(services)
     with pytest.raises(NotFound):
         dispute(services, public_id, "nothing")
-    with services.db.reading() as session, pytest.raises(NotFound):
-        find_dispute(session, "nothing")
+    for dispute_id in ("nothing", "a\x00b", "x" * 60):
+        with services.db.reading() as session, pytest.raises(NotFound):
+            find_dispute(session, dispute_id)
 
 
 def test_retracted_dispute_cannot_be_answered(services: Services) -> None:

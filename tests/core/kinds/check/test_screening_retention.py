@@ -100,7 +100,8 @@ def test_package_time_deletes_details_and_notes_and_keeps_outcomes(
         report_text = check.decrypt_report_text(services.secret_box, finding)
         assert report_text == check_factories.REPORT_TEXT
         assert [record.private_note for record in check.records] == [None]
-        assert check.events[-1].type == "details deleted"
+        event = check.events[-1]
+        assert (event.type, event.note) == ("details deleted", "Employment history")
         entry = session.scalars(
             select(AuditEntry).where(AuditEntry.action == Action.CHECK_DETAILS_DELETED)
         ).one()
