@@ -6,11 +6,11 @@ size of such a compressed page tells the secret (the BREACH attack).
 
 import gzip
 import mimetypes
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,14 @@ YEAR_SECONDS = 365 * 24 * 3600
 HASH_LENGTH = 16  # characters
 MAX_KEPT_FILES = 200
 BOOTSTRAP_FILE = "bootstrap.min.css"
-COMPRESSED_TYPES = {"text/css", "text/javascript", "image/svg+xml", "application/json"}
-_CSS_FILE = re.compile(rb'url\("([\w./-]+)"\)')
-
-mimetypes.add_type("font/woff2", ".woff2")  # which old versions of Python do not know
+COMPRESSED_TYPES = {
+    *("text/css", "text/javascript", "image/svg+xml", "application/json", "font/ttf"),
+}
+# The files that come from an installed package: the name of the file here, the package, the name
+# there. The package is not imported.
+PACKAGED_FILES = {
+    "fonts/STIXTwoMath-Regular.ttf": ("ziamath", "fonts/STIXTwoMath-Regular.ttf"),
+}
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,30 @@ def _respond(file: StaticFile) -> Response:
 
 
 def _find_file(folder: str, filename: str) -> StaticFile | None:
-    path = safe_join(folder, filename)
+    path = _find_packaged(filename) or safe_join(folder, filename)
     try:
         return _load(path, Path(path).stat().st_mtime_ns) if path else None
     except OSError:  # there is no such file
         return None
 
 
-def _add_hashes(css: bytes, folder: str) -> bytes:
-    """Return a style sheet in which the addresses of files beside it have their hashes."""
+@cache
+def _find_packaged(filename: str) -> str | None:
+    """Return the path of a file that comes from a package; None for another file."""
+    if filename not in PACKAGED_FILES:
+        return None
+    package, name = PACKAGED_FILES[filename]
+    spec = find_spec(package)
+    return str(Path(spec.origin).parent / name) if spec and spec.origin else None
 
-    def add_hash(match: re.Match[bytes]) -> bytes:
-        file = _find_file(folder, match[1].decode())
-        return b'url("%s?v=%s")' % (match[1], file.digest.encode()) if file else match[0]
 
-    return _CSS_FILE.sub(add_hash, css)
+def _add_hashes(css: bytes) -> bytes:
+    """Return a style sheet in which the addresses of packaged files have their hashes."""
+    for filename in PACKAGED_FILES:
+        address = f'url("{filename}"'.encode()
+        if address in css and (file := _find_file("", filename)):
+            css = css.replace(address, f'url("{filename}?v={file.digest}"'.encode())
+    return css
 
 
 @lru_cache(MAX_KEPT_FILES)
@@ -109,7 +122,7 @@ def _load(path: str, _modified_ns: int) -> StaticFile:
     if path.endswith(BOOTSTRAP_FILE):
         content = keep_used_rules(content.decode()).encode()
     if path.endswith(".css"):
-        content = _add_hashes(content, str(Path(path).parent))
+        content = _add_hashes(content)
     mimetype = mimetypes.guess_type(path)[0] or "application/octet-stream"
     compressed = gzip.compress(content, mtime=0) if mimetype in COMPRESSED_TYPES else None
     return StaticFile(content, compressed, mimetype, sha256(content).hexdigest()[:HASH_LENGTH])
