@@ -104,6 +104,8 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ),
     ("MEDIA_DOWNLOADS", "proxied", "signed_downloads", False),
     ("SPEECH_ENGINE", "moonshine", "speech_engine", "moonshine"),
+    ("SEAL_FILE", "/etc/seal.p12", "seal_file", Path("/etc/seal.p12")),
+    ("SEAL_PASSWORD", "two words", "seal_password", "two words"),
     (
         "RETRY_SCHEDULE",
         "1s, 2m,3h ,4d,1w",
@@ -228,6 +230,8 @@ BAD = [
     ("MEDIA_URL", "s3://films?endpoint=https://s3.example.com:99999"),
     ("MEDIA_DOWNLOADS", "Signed"),
     ("SPEECH_ENGINE", "Two words"),
+    ("SEAL_FILE", "seal.pem"),
+    ("SEAL_PASSWORD", "x" * 201),
     ("MEDIA_DOWNLOADS", "signed"),  # files on disk have no presigned URLs
     ("RETRY_SCHEDULE", "soon"),
     ("RETRY_SCHEDULE", "5s,,5m"),

@@ -191,13 +191,13 @@ class Settings:
         "PROVIDER_SEAL_FILE",
         "a PKCS#12 file with the key and the certificate that seal PDFs of consents (needs the "
         "extra seal); default: they are not sealed",
-        lambda text: Path(text).absolute() if text else None,
+        parsers.parse_seal_file,
         show=lambda path: str(path or ""),
     )
     seal_password: str = _setting(
         "PROVIDER_SEAL_PASSWORD",
         "the password of PROVIDER_SEAL_FILE",
-        lambda text: text or "",
+        parsers.parse_seal_password,
         secret=True,
         show=lambda password: "hidden" if password else "",
     )

@@ -17,6 +17,7 @@ from provider.storage.s3_url import PLAIN_URL_PATTERN, is_bucket_url, split_url
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SIZE_UNIT_BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
 MAX_DURATION = timedelta(days=3650)
+MAX_SEAL_PASSWORD_LENGTH = 200
 MIN_METRICS_TOKEN_LENGTH = 16  # characters
 MAX_LABEL_LENGTH = 60  # characters of a button
 MAX_OPERATOR_NAME_LENGTH = 100  # characters
@@ -170,6 +171,20 @@ def parse_speech_engine(name: str | None) -> str:
     if name and not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name):
         raise Invalid("PROVIDER_SPEECH_ENGINE should be the name of an engine, such as moonshine")
     return name or ""
+
+
+def parse_seal_file(text: str | None) -> Path | None:
+    if text and Path(text).suffix.lower() not in (".p12", ".pfx"):
+        raise Invalid("PROVIDER_SEAL_FILE should be the path of a PKCS#12 file, such as seal.p12")
+    return Path(text).absolute() if text else None
+
+
+def parse_seal_password(password: str | None) -> str:
+    if password and len(password) > MAX_SEAL_PASSWORD_LENGTH:
+        raise Invalid(
+            f"PROVIDER_SEAL_PASSWORD should have at most {MAX_SEAL_PASSWORD_LENGTH} characters"
+        )
+    return password or ""
 
 
 def parse_media_url(url: str | None, instance: Path) -> str:
