@@ -73,7 +73,8 @@ def pdf(
 
 def save(document: pikepdf.Pdf, **options: Any) -> bytes:
     target = io.BytesIO()
-    document.save(target, **options)
+    # An encrypted PDF has a random ID in any case.
+    document.save(target, deterministic_id="encryption" not in options, **options)
     return target.getvalue()
 
 

@@ -24,7 +24,7 @@ from provider.core.kinds.check.referee_request import RefereeRequest
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.core.orders.accommodation import Decision, Terms
 from provider.services import Services
-from tests import check_factories, factories, interview_factories
+from tests import check_document_factories, check_factories, factories, interview_factories
 from tests.core.orders.test_accommodation import decide_on
 from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
@@ -175,6 +175,20 @@ def test_pages_of_a_check_are_translated(client: FlaskClient, services: Services
     assert_translated(client.get(f"/c/o/{public_id}/"), "jobs 3", public_id)
 
 
+def test_page_of_documents_is_translated(client: FlaskClient, services: Services) -> None:
+    screenings = [
+        {"key": "who", "name": "Кто", "type": "identity", "asks": []},
+        {"key": "dbs", "name": "Что", "type": "dbs_basic", "asks": []},
+    ]
+    public_id = place_order(services, "check", screenings=screenings)
+    candidate = Candidate(client, services, public_id)
+    check_document_factories.send_document(services, public_id)
+    check_document_factories.send_document(services, public_id, "dbs_group_1", label="passport")
+    assert "⟦Passport⟧" in candidate.get("documents")
+    assert "⟦Please choose a file first⟧" in candidate.post("documents/identity")
+    candidate.get("consent")
+
+
 @each_kind
 def test_pages_of_ended_orders_are_translated(
     client: FlaskClient, services: Services, clock: ManualClock, kind: str
@@ -286,6 +300,10 @@ def test_extensions_are_translated(services: Services, kind: str) -> None:
 @pytest.mark.parametrize("template", ["reminder", "accommodation", *CANDIDATE_EMAILS])
 def test_emails_to_candidates_are_translated(services: Services, kind: str, template: str) -> None:
     assert_email_translated(services, template, place_order(services, kind))
+
+
+def test_request_for_another_document_is_translated(services: Services) -> None:
+    assert_email_translated(services, "document", place_order(services, "check"))
 
 
 def test_copy_of_a_consent_is_translated(services: Services) -> None:
