@@ -191,12 +191,19 @@ def test_refused_order_is_a_failure_that_staff_send_again(
 
 
 def test_wrong_credentials_are_a_failure_without_the_secret(
-    services: Services, dispatcher: Dispatcher, vendor: FakeVendor, check: str
+    services: Services,
+    dispatcher: Dispatcher,
+    vendor: FakeVendor,
+    check: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     vendor.secret = "another"
     send(services, dispatcher)
     assert read_vendor_order(services, check).last_error == "The vendor refuses with 401"
     assert task_state(services, check, TASK) == "error"
+    log = "".join(capfd.readouterr())
+    for word in (HEADER_SECRET.rpartition(" ")[2], "Quux", BORN):
+        assert word not in log
 
 
 def test_screening_by_hand_is_not_sent(
