@@ -89,7 +89,6 @@ def _document_pages(check: Check) -> Iterator[StepPage]:
         yield StepPage(
             "candidate.documents.page",
             _("Your documents"),
-            first=True,
             is_done=not missing_slots(session, check),
         )
 

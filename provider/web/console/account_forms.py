@@ -22,7 +22,7 @@ GROUPS = {
     "Times of storage": ("keep_recordings", "keep_candidates", "keep_screenings"),
     "Calls and callbacks": ("callback_hosts", "callback_rate", "request_rate"),
     "What reviewers see": ("hide_names",),
-    "Background checks": ("holidays", "partial_results"),
+    "Background checks": ("holidays", "partial_results", "second_person", "notice_days"),
     "What candidates see": (
         "check_copies",
         "candidate_emails",

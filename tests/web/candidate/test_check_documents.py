@@ -81,11 +81,10 @@ def test_page_lists_needed_documents_with_reasons(client: FlaskClient, public_id
     assert " capture" not in page
 
 
-def test_consent_form_links_to_documents(
+def test_documents_are_a_step_before_the_signature(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    link = f'href="{page_path(public_id)}"'
-    assert link in client.get(f"/c/o/{public_id}/consent").text
+    assert walk(client, public_id, past=page_path(public_id)).endswith("/consent/review")
 
 
 def test_check_without_documents_has_no_page(services: Services, client: FlaskClient) -> None:
@@ -277,11 +276,11 @@ def test_upload_is_scanned_for_viruses_first(services: Services) -> None:
             scanned.db.close()
 
 
-def test_continue_goes_to_consent_with_documents_missing(
+def test_continue_goes_to_the_review_with_documents_missing(
     client: FlaskClient, public_id: str
 ) -> None:
     assert "Some documents are still missing" in get_page(client, public_id)
-    assert post(client, public_id, "/done").location == f"/c/o/{public_id}/consent"
+    assert post(client, public_id, "/done").location == f"/c/o/{public_id}/consent/review"
 
 
 def test_page_is_closed_after_consent_until_asked(

@@ -126,6 +126,10 @@ def _forget(session: Session, order: Order) -> None:
     session.execute(update(CheckDocument).where(of_order).values(state=DELETED))
 
 
+def _has_documents(session: Session, _now: datetime) -> bool:
+    return session.scalar(select(CheckDocument.id).limit(1)) is not None
+
+
 def _delete_unreferenced_files(context: WorkContext) -> None:
     modified_before = context.now() - UNREFERENCED_AFTER
     for key, _ in context.media.list_files(modified_before, folder=FOLDER):
@@ -147,5 +151,8 @@ MEDIA = KindMedia(
     is_encrypted=True,
 )
 DISCARD_LOST_DOCUMENTS = ScheduledWork(
-    "discard_lost_documents", every=timedelta(hours=6), run=_delete_unreferenced_files
+    "discard_lost_documents",
+    every=timedelta(hours=6),
+    run=_delete_unreferenced_files,
+    is_needed=_has_documents,
 )

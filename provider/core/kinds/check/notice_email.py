@@ -3,8 +3,7 @@
 from provider.core.kinds.base import EmailParts
 from provider.core.kinds.check.adverse_action import NOTICES
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.notice_pdf import render_notice_pdf, split_paragraphs
-from provider.core.kinds.check.notice_text import NOTICE_LABELS, SAMPLES, fill
+from provider.core.kinds.check.notice_text import NOTICE_LABELS, SAMPLES, fill, split_paragraphs
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext
 
@@ -30,6 +29,9 @@ def email_parts(check: Check, template: str, secret_box: SecretBox) -> EmailPart
                 "notice_sample": True,
             }
         )
+    # Late: every command would wait for the import of the PDF's compiler.
+    from provider.core.kinds.check.notice_pdf import render_notice_pdf
+
     content = check.decrypt_notice(secret_box, notice)
     return EmailParts(
         {

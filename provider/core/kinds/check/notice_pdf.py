@@ -13,6 +13,7 @@ import typst
 
 from provider.core import typst_compiler
 from provider.core.colours import fill_colour
+from provider.core.kinds.check.notice_text import split_paragraphs
 from provider.core.labels import cut_at_word, format_date
 from provider.core.markdown import markdown_to_text
 from provider.core.orders import Order
@@ -77,9 +78,6 @@ def _fields(order: Order, content: Mapping[str, Any], sent_at: datetime) -> dict
     }
 
 
-def split_paragraphs(text: str) -> list[str]:
-    """Return the paragraphs of a text, which an empty line separates."""
-    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
 @cache

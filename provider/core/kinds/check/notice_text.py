@@ -158,3 +158,8 @@ def save_text(
 def fill(text: str, values: Mapping[str, str]) -> str:
     """Return a text with the values of its parameters. A value is never read as a parameter."""
     return _PARAMETER.sub(lambda match: clean_line(values.get(match[1], "")), text)
+
+
+def split_paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a text, which an empty line separates."""
+    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]

@@ -26,7 +26,12 @@ from provider.core.kinds.check.referee_request import (
     RefereeRequest,
     list_requests,
 )
-from provider.core.kinds.check.referees import MAX_REFEREES, Referee, read_referees
+from provider.core.kinds.check.referees import (
+    MAX_REFEREES,
+    Referee,
+    list_referees,
+    read_referees,
+)
 from provider.core.kinds.check.screening_task import (
     ASKED,
     ERROR,
@@ -70,7 +75,10 @@ def named_referees(check: Check, secret_box: SecretBox, screening: Screening) ->
     """Return the referees whom the candidate has named for a screening."""
     if "referees" not in screening.asks:
         return []
-    return list(read_referees(check.decrypt_details(secret_box).get("referees", "")))
+    detail = check.detail_values(secret_box).get("referees")
+    if detail is None:
+        return []
+    return list(read_referees(detail.text)) or list_referees(detail.rows)
 
 
 def shown_name(check: Check, secret_box: SecretBox) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,6 +62,11 @@ def read_referees(detail: str) -> tuple[Referee, ...]:
         return tuple(map(Referee.from_fields, entries[:MAX_REFEREES]))
     lines = [line for line in detail.splitlines() if line.strip()]
     return tuple(map(_read_line, lines[:MAX_REFEREES]))
+
+
+def list_referees(rows: Iterable[Mapping[str, str]]) -> list[Referee]:
+    """Return the referees of a detail with parts."""
+    return [Referee.from_fields(row) for row in rows][:MAX_REFEREES]
 
 
 def _read_line(line: str) -> Referee:

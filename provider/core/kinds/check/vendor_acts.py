@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from sqlalchemy.orm import Session
 
 from provider import outbox
+from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
+from provider.core.kinds.check.detail_value import DetailValue
 from provider.core.kinds.check.connector import Connector, find_connector
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.found_record import FoundRecord
@@ -165,7 +167,7 @@ def request_values(
 ) -> dict[str, Any]:
     """Return the values of a request template: of the details only those that are asked for."""
     screening = check.find_screening(vendor_order.screening)
-    details = check.decrypt_details(secret_box)
+    details = check.detail_values(secret_box)
     candidate: dict[str, Any] = {
         "first_name": check.candidate.first_name,
         "last_name": check.candidate.last_name,
@@ -173,7 +175,7 @@ def request_values(
     }
     for name in screening.asks:
         if name in details:
-            candidate[name] = _structured(details[name])
+            candidate[name] = _value_for_vendor(name, details[name])
     return {
         "candidate": candidate,
         "order": {"id": vendor_order.key, "callback_url": callback_url},
@@ -314,10 +316,14 @@ def _screening(check: Check, task: ScreeningTask) -> Screening:
     return check.find_screening(task.key)
 
 
-def _structured(text: str) -> Any:
-    """Return a detail that is stored as JSON, such as an address, with its parts."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, Mapping | list) else text
+def _value_for_vendor(name: str, value: DetailValue) -> Any:
+    """Return a detail with its parts, such as an address; a name or a date is one text."""
+    if value.text:
+        return value.text
+    rows = [dict(row) for row in value.rows]
+    if DETAIL_FIELDS[name].has_rows:
+        return rows
+    row = rows[0] if rows else {}
+    if name == "full_name" or len(row) == 1:
+        return " ".join(row.values())
+    return row
