@@ -25,12 +25,12 @@ def way(public_id: str, page: str = "") -> str:
     return f"/c/o/{public_id}/consent" + (f"/{page}" if page else "")
 
 
-def send(client: FlaskClient, path: str, **fields: str) -> TestResponse:
-    """Open a page and send its form with these fields."""
+def send(client: FlaskClient, path: str, target: str = "", **fields: str) -> TestResponse:
+    """Open a page and send its form, to the same address or to `target`, with these fields."""
     page = client.get(path)
     assert page.status_code == 200, (path, page.status_code, page.headers.get("Location"))
     data = shown_digests(page.text) | {"csrf_token": factories.csrf_token(page.text)} | fields
-    return client.post(path, data=data)
+    return client.post(target or path, data=data)
 
 
 def shown_digests(page: str) -> dict[str, str]:
@@ -52,7 +52,8 @@ def walk(
     for _ in range(MAX_PAGES):
         if path.endswith("/review"):
             return path
-        response = send(client, path, **form)
+        target = f"{path}/done" if path.endswith("/documents") else path
+        response = send(client, path, target, **form)
         assert response.status_code == 303, response.text
         path = response.location
     raise AssertionError("The way to the consent has no end")

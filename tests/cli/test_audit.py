@@ -409,7 +409,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "product archive": (product_archive, [Action.PRODUCT_ARCHIVED]),
     "seed": (
         lambda world: world.run("seed"),
-        [Action.PRODUCT_IMPORTED, Action.PRODUCT_PUBLISHED] * 8,
+        [Action.PRODUCT_IMPORTED, Action.PRODUCT_PUBLISHED] * 9,
     ),
     "order link": (order_link, [Action.ORDER_LINK_SHOWN]),
     "order cancel": (order_cancel, [Action.ORDER_CANCELLED]),

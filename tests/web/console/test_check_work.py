@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 from werkzeug.test import TestResponse
 
 from provider.core.accounts import Account
-from provider.core.audit import Action, AuditEntry
+from provider.core.audit import AuditEntry
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.services import Services

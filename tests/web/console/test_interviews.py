@@ -405,8 +405,9 @@ def test_order_list_marks_orders_that_need_action(services: Services, client: Fl
     assert sorted([waiting, *invited, *ended]) == sorted(all_orders)
     assert invited
     assert ended
-    # No kind waits for a vendor, so the filter does not offer it.
-    for value in ("vendor", "somebody"):
+    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?waiting_for=vendor")) == []
+    # No kind waits for the clock alone, so the filter does not offer it.
+    for value in ("clock", "somebody"):
         console.get_text(f"{ORDERS_PATH}?waiting_for={value}", 400)
 
 

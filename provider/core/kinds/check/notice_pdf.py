@@ -1,7 +1,6 @@
 """A notice of an adverse action as a PDF. Typst compiles it with the styles of the report."""
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -76,8 +75,6 @@ def _fields(order: Order, content: Mapping[str, Any], sent_at: datetime) -> dict
         "fonts": [name for name in FONTS if name in typst_compiler.load_fonts().families()],
         "texts": {message: gettext(message) for message in _list_messages()},
     }
-
-
 
 
 @cache

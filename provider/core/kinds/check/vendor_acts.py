@@ -1,8 +1,6 @@
 """What happens to orders at vendors: sending, answers, failures, and what staff do."""
 
 import hashlib
-import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.detail_value import DetailValue
 from provider.core.kinds.check.connector import Connector, find_connector
 from provider.core.kinds.check.content import Screening
+from provider.core.kinds.check.detail_value import DetailValue
 from provider.core.kinds.check.found_record import FoundRecord
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.screening_task import (
