@@ -113,7 +113,7 @@ def unique_value(column: sa.Column[Any], number: int) -> Any:
         return NOW.replace(tzinfo=None) + timedelta(minutes=number)
     if isinstance(column.type, sa.Date):
         return NOW.date() + timedelta(days=number)
-    if column.name == "pages":
+    if column.name == "pages" and isinstance(column.type, sa.JSON):
         return []  # of a document: each would be a file
     python_type = column.type.python_type
     values: dict[type, Any] = {

@@ -186,7 +186,7 @@ def test_page_of_documents_is_translated(client: FlaskClient, services: Services
     check_document_factories.send_document(services, public_id, "dbs_group_1", label="passport")
     assert "⟦Passport⟧" in candidate.get("documents")
     assert "⟦Please choose a file first⟧" in candidate.post("documents/identity")
-    candidate.get("consent")
+    candidate.get("consent/disclosure")
 
 
 @each_kind

@@ -171,7 +171,7 @@ def test_details_are_saved_incomplete_and_review_lists_what_is_missing(
     review = walk(client, public_id, details)
     page = client.get(review).text
     assert "Something is still missing" in page
-    for problem in ("Please fill in: Family name", "year-month-day", "The end is before"):
+    for problem in ("Please fill in: Full legal name", "year-month-day", "The end is before"):
         assert problem in unescape(page)
     assert "Typed &lt;b&gt;" in page
     response = send(client, review, name="")

@@ -47,7 +47,7 @@ def test_documents_without_scripts_are_sent_and_removed(
         slot.get_by_role("button", name="Remove").click()
         expect(slot.get_by_role("img")).to_have_count(0)
         page.get_by_role("button", name="Continue").click()
-        expect(page.get_by_role("heading", name="Do you agree?")).to_be_visible()
+        expect(page.get_by_role("heading", name="Disclosure")).to_be_visible()
 
 
 def test_chosen_file_is_sent_by_the_script(
@@ -103,7 +103,7 @@ def test_documents_by_keyboard_at_320_pixels(
     with live_server.services.db.writing() as session:
         Check.find(session, public_id).language = language
     with use_language(language):
-        remove, go_on, title = map(gettext, ("Remove", "Continue", "Do you agree?"))
+        remove, go_on, title = map(gettext, ("Remove", "Continue", "Disclosure"))
     page.reload()
     expect(page.get_by_role("button", name=go_on)).to_be_visible()
     width = "() => document.documentElement.scrollWidth"

@@ -8,7 +8,10 @@ from sqlalchemy.orm import object_session
 
 from provider.core.accounts import Account, screening_times
 from provider.core.kinds.base import AlertCause, Kind, KindTexts, StaffWork
-from provider.core.kinds.check import content
+from provider.core.kinds.check import (
+    adjudication,  # noqa: F401 - its table
+    content,
+)
 from provider.core.kinds.check.adjudication_rules import DISPOSITIONS, ESCALATE
 from provider.core.kinds.check.adverse_action import (
     ACTION_LABELS,
