@@ -273,7 +273,7 @@ def _render_check(
         timezone=check.account.timezone,
         problem=problem,
         consent=check.consents[-1] if check.consents else None,
-        disclosure=check.content.disclosure,
+        disclosure=check.content.disclosure_for(check.country),
         rows=_submitted_rows(check, is_conflict=status_code == 409)
         if use_submitted
         else _saved_rows(check, can_decide),
