@@ -35,6 +35,9 @@ def test_open_dispute_is_counted_listed_and_shown(
     page = console.get_text(f"/console/disputes/{dispute_id}/")
     assert DISPUTE_TEXT in page
     assert "One employer names another end" in page
+    correction = f"{check_path(order_id)}revise/jobs"
+    assert f'href="{correction}"' in page
+    assert "Correct the outcome of" in console.get_text(correction)
 
 
 def test_dispute_is_answered_once(services: Services, client: FlaskClient, order_id: str) -> None:
