@@ -61,7 +61,7 @@ def list_evidence_texts(check: "Check", consent: Consent) -> Iterator[dict[str, 
     A consent from before texts were recorded has the disclosure alone.
     """
     content, digest = check.content, consent.disclosure_digest
-    disclosure = find_disclosure(content, digest, check.country)
+    disclosure = find_disclosure(content, digest)
     disclosure_name = disclosure_title(disclosure) or gettext("Disclosure")
     bodies = {
         (text.key, text_digest(text.text)): (text.title, text.text) for text in content.legal_texts

@@ -116,7 +116,7 @@ class GivenConsent:
         return self.consent_view(secret_box, self.consents[-1]) if self.consents else None
 
     def consent_view(self, secret_box: SecretBox, consent: Consent) -> ConsentView:
-        disclosure = find_disclosure(self.content, consent.disclosure_digest, self.country)
+        disclosure = find_disclosure(self.content, consent.disclosure_digest)
         return ConsentView(
             name=secret_box.decrypt(consent.name, self._signature_row_path(consent.given_at)),
             given_at=consent.given_at,

@@ -53,14 +53,15 @@ def disclosure_title(disclosure: Disclosure | LegalText) -> str:
     return disclosure.title if isinstance(disclosure, LegalText) else ""
 
 
-def find_disclosure(content: PackageContent, digest: str, country: str) -> Disclosure | LegalText:
-    """Return the disclosure with the digest of a consent, or else that of the country.
+def find_disclosure(content: PackageContent, digest: str) -> Disclosure | LegalText:
+    """Return the disclosure with the digest of a consent.
 
-    A reopened check may have consents from several countries.
+    The present country does not tell: a reopened check may have consents from several countries.
     """
-    texts = [text for text in content.legal_texts if text.purpose == DISCLOSURE]
-    agreed = (text for text in (content.disclosure, *texts) if text_digest(text.text) == digest)
-    return next(agreed, content.disclosure_for(country))
+    for text in content.legal_texts:
+        if text.purpose == DISCLOSURE and text_digest(text.text) == digest:
+            return text
+    return content.disclosure
 
 
 def list_step_texts(content: PackageContent, country: str) -> list[ShownText]:
