@@ -21,7 +21,7 @@ from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import authentication, check_details, check_proposals
+from provider.web.console import authentication, check_details, check_documents, check_proposals
 from provider.web.console.authentication import requires
 from provider.web.console.check_details import list_details
 from provider.web.console.check_disputes import list_disputes
@@ -31,6 +31,7 @@ from provider.web.console.presence import presence_context, record_visit
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
 routes.register_blueprint(check_details.routes)
+routes.register_blueprint(check_documents.routes)
 
 CHANGED_MESSAGE = (
     "A colleague changed this check after you opened this page, so nothing was saved. "
