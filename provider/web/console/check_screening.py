@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
+from provider.core.kinds.check.adjudication import require_explanation
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES
@@ -27,6 +28,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
 from provider.web.console.check_details import list_details
+from provider.web.console.check_proposals import find_proposals
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
 
@@ -99,6 +101,7 @@ def save_outcome(order_id: str, key: str) -> Response:
         with services.db.writing() as session:
             check = Check.find(session, order_id, lock=True)
             _require_seen(check, key)
+            _require_explanation(session, check, key, status, note)
             is_changed = check.record_finding(
                 session,
                 services.secret_box,
@@ -158,6 +161,7 @@ def _render(session: Session, check: Check, key: str, problem: str = "") -> str:
         outcome={"status": status, "text": text, "note": note},
         finding=finding,
         seen=_seen_digest(check),
+        proposal=find_proposals(session, check).get(key),
         can_edit=check.status == CONSENTED,
         problem=problem,
         form=request.form,
@@ -209,6 +213,13 @@ def _require_seen(check: Check, key: str) -> None:
         return
     if content_digest(*_outcome(check, key)) != content_digest(*_submitted_outcome()):
         raise Conflict(CHANGED_MESSAGE)
+
+
+def _require_explanation(session: Session, check: Check, key: str, status: str, note: str) -> None:
+    """Raise Invalid for a changed outcome that differs from the proposal without a note."""
+    if status and _outcome(check, key) != _submitted_outcome():
+        proposal = find_proposals(session, check).get(key)
+        require_explanation(proposal, status, note, check.find_screening(key).name)
 
 
 def _submitted_outcome() -> tuple[str, str, str]:

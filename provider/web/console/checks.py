@@ -21,12 +21,7 @@ from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console import (
-    authentication,
-    check_details,
-    check_documents,
-    check_proposals,
-)
+from provider.web.console import authentication, check_details, check_documents, check_proposals
 from provider.web.console.authentication import requires
 from provider.web.console.check_details import list_details
 from provider.web.console.check_disputes import list_disputes
@@ -279,7 +274,7 @@ def _render_check(
         timezone=check.account.timezone,
         problem=problem,
         consent=check.consents[-1] if check.consents else None,
-        disclosure=check.content.disclosure,
+        disclosure=check.content.disclosure_for(check.country),
         rows=_submitted_rows(check, is_conflict=status_code == 409)
         if use_submitted
         else _saved_rows(check, can_decide),

@@ -22,7 +22,8 @@ def clock() -> ManualClock:
 def test_candidate_reads_the_notice_and_the_report_after_one_only(
     services: Services, client: FlaskClient
 ) -> None:
-    check_id = check_decision_factories.consider_check(services)
+    # There the candidate gets no copy of the report without a letter.
+    check_id = check_decision_factories.consider_check(services, country="DE")
     open_invitation(services, client, check_id)
     landing, path = f"/c/o/{check_id}/", f"/c/o/{check_id}/consent/notices/"
     assert "Letters to you" not in client.get(landing).text
@@ -34,6 +35,8 @@ def test_candidate_reads_the_notice_and_the_report_after_one_only(
         assert notice
         notice_id = notice.public_id
     page = unescape(client.get(landing).text)
+    assert "write to your contact there" not in " ".join(page.split())
+    assert page.index("Letters to you") < page.index("What was checked")
     assert "Notice before a decision" in page
     assert "You can answer until" in page
     assert "9 February 2027, 00:00 Athens time" in page

@@ -10,9 +10,10 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.disputes import answer_dispute, find_dispute
+from provider.core.kinds.check.documents import ask_again, find_document
 from provider.core.orders import Order
 from provider.services import Services
-from tests import check_factories, factories
+from tests import check_document_factories, check_factories, factories
 from tests.check_status_factories import (
     DISPUTE_TEXT,
     RECORD_NOTE,
@@ -23,6 +24,8 @@ from tests.check_status_factories import (
     set_case,
 )
 from tests.check_way import open_invitation
+from tests.check_work_factories import ask_candidate
+from tests.web.console_client import ConsoleClient
 
 ANSWER = "The court has corrected its register"
 
@@ -101,6 +104,52 @@ def test_status_page_says_what_waits_for_the_candidate(
     text = page(client, public_id)
     assert "We need something more from you" in text
     assert "There is nothing more for you to do" not in text
+    assert "The e-mail that we sent you says what it is" in text
+
+
+def test_status_page_leads_to_the_question_that_is_open(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    ask_candidate(services, public_id)
+    text = page(client, public_id)
+    assert text.count(f'href="/c/o/{public_id}/questions"') == 2  # above, and in the list
+    assert "The e-mail that we sent you" not in text
+
+
+def test_status_page_leads_to_the_documents_that_are_asked_for(
+    services: Services, client: FlaskClient
+) -> None:
+    public_id = check_document_factories.place_check(services)
+    document_id = check_document_factories.send_document(services, public_id)
+    check_factories.give_consent(services, public_id)
+    open_invitation(services, client, public_id)
+    with services.db.writing() as session:
+        check = Check.find(session, public_id)
+        document = find_document(session, check, document_id)
+        ask_again(session, check, document, "sam@provider.test", services.now())
+    text = page(client, public_id)
+    assert text.count(f'href="/c/o/{public_id}/documents"') == 2
+    assert "The e-mail that we sent you" not in text
+
+
+def test_options_of_a_screening_are_shown_to_candidate_and_staff(
+    services: Services, client: FlaskClient
+) -> None:
+    entry = {
+        "key": "dbs",
+        "name": "DBS check",
+        "type": "dbs_enhanced",
+        "workforce": "child",
+        "asks": ["full_name"],
+        "documents": [],
+    }
+    package = check_factories.create_package(services, screenings=[entry])
+    public_id = check_factories.place_check(services, package)
+    assert "Workforce: Work with children" in open_invitation(services, client, public_id)
+    check_factories.give_consent(services, public_id)
+    console = ConsoleClient.signed_in(services, client)
+    text = console.get_text(f"/console/checks/{public_id}/screenings/dbs/")
+    assert "<dt>Workforce</dt><dd>Work with children</dd>" in text
 
 
 def test_step_emails_are_switched_on_and_off_on_the_page(

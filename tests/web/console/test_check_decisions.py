@@ -1,5 +1,6 @@
 """The console's pages about decisions: proposals, a second person, corrections, notices."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -59,6 +60,24 @@ def test_outcome_that_differs_from_the_proposal_needs_a_note(
     assert response.status_code == 400
     assert "Employment history: the outcome differs from what the rules propose" in response.text
     assert submit_form(console, check_id, "outcomes", **outcome_form()).status_code == 302
+
+
+def test_outcome_on_the_screenings_page_needs_the_note_as_well(
+    services: Services, client: FlaskClient
+) -> None:
+    check_id = check_decision_factories.place_sandbox_check(services)
+    switch_rules_on(services)
+    console = ConsoleClient.signed_in(services, client)
+    path = check_path(check_id, "screenings/jobs/")
+    page = console.get_text(path)
+    assert "Another outcome needs a private note" in page
+    form = {"seen": re.findall(r'name="seen" value="(\w{16})"', page)[-1]}
+    form |= {"status": "consider", "text": "One end differs"}
+    response = console.submit(path + "outcome", page=path, note="", **form)
+    assert response.status_code == 400
+    assert "Employment history: the outcome differs from what the rules propose" in response.text
+    response = console.submit(path + "outcome", page=path, note="A rumour", **form)
+    assert response.status_code == 303
 
 
 def test_draft_is_edited_tried_and_switched_on(services: Services, client: FlaskClient) -> None:

@@ -5,9 +5,12 @@ from html import unescape
 import pytest
 from flask.testing import FlaskClient
 
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.disputes import retract_dispute
 from provider.services import Services
-from tests import check_factories
+from tests import check_decision_factories, check_factories
 from tests.check_status_factories import DISPUTE_TEXT, dispute, has_open_dispute
+from tests.web.console.test_checks import check_path
 from tests.web.console_client import ConsoleClient
 
 ANSWER = "We asked the court again"
@@ -32,6 +35,9 @@ def test_open_dispute_is_counted_listed_and_shown(
     page = console.get_text(f"/console/disputes/{dispute_id}/")
     assert DISPUTE_TEXT in page
     assert "One employer names another end" in page
+    correction = f"{check_path(order_id)}revise/jobs"
+    assert f'href="{correction}"' in page
+    assert "Correct the outcome of" in console.get_text(correction)
 
 
 def test_dispute_is_answered_once(services: Services, client: FlaskClient, order_id: str) -> None:
@@ -79,3 +85,31 @@ def test_list_of_disputes_has_pages(services: Services, client: FlaskClient) -> 
         assert name in text
     assert client.get("/console/disputes/?before=nothing").status_code == 404
     assert client.get("/console/disputes/?state=wrong").status_code == 400
+
+
+def read_notice_clock(services: Services, order_id: str) -> tuple[str, bool]:
+    """Return the state of the open adverse action, and whether its end is known."""
+    with services.db.reading() as session:
+        action = Check.find(session, order_id).open_action
+        assert action
+        return action.state, action.ends_at is not None
+
+
+def test_answer_lets_the_clock_of_a_notice_run_again(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = check_decision_factories.consider_check(services)
+    console = ConsoleClient.signed_in(services, client)
+    path = check_path(order_id, "adverse/")
+    form = {"jurisdiction": "us", "days": "5", "reason": "The dates"}
+    assert console.submit(path + "begin", page=path, **form).status_code == 302
+    dispute_path = f"/console/disputes/{dispute(services, order_id)}/"
+    assert read_notice_clock(services, order_id) == ("stopped", False)
+    console.submit(dispute_path, page=dispute_path, answer=ANSWER, outcome="upheld")
+    assert read_notice_clock(services, order_id) == ("waiting", True)
+    dispute(services, order_id)
+    assert read_notice_clock(services, order_id) == ("stopped", False)
+    with services.db.writing() as session:
+        check = Check.find(session, order_id)
+        retract_dispute(session, check, check.disputes[-1], services.now())
+    assert read_notice_clock(services, order_id) == ("waiting", True)

@@ -187,7 +187,7 @@ def record_other_way(
 def update_clock(session: Session, check: Check, action: AdverseAction, now: datetime) -> None:
     """Write the state that follows from the disputes, the stops and the time.
 
-    Call it after a dispute was opened or answered.
+    The acts on disputes call it too.
     """
     if not action.is_open:
         return

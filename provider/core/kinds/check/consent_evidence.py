@@ -18,7 +18,8 @@ from provider import core
 from provider.config import Settings
 from provider.core import colours
 from provider.core.kinds.check.consent import Consent
-from provider.core.kinds.check.content import DISCLOSURE
+from provider.core.kinds.check.legal_text_record import text_digest
+from provider.core.kinds.check.shown_texts import disclosure_title, find_disclosure
 from provider.core.labels import cut_at_word, format_datetime
 from provider.core.markdown import markdown_to_text
 from provider.core.pdf_seal import seal_pdf
@@ -59,18 +60,21 @@ def list_evidence_texts(check: "Check", consent: Consent) -> Iterator[dict[str, 
 
     A consent from before texts were recorded has the disclosure alone.
     """
-    content = check.content
-    bodies = {(text.purpose, text.key): (text.title, text.text) for text in content.legal_texts}
-    disclosure = (gettext("Disclosure"), content.disclosure.text)
-    bodies[DISCLOSURE, content.disclosure.key] = disclosure
+    content, digest = check.content, consent.disclosure_digest
+    disclosure = find_disclosure(content, digest)
+    disclosure_name = disclosure_title(disclosure) or gettext("Disclosure")
+    bodies = {
+        (text.key, text_digest(text.text)): (text.title, text.text) for text in content.legal_texts
+    }
+    bodies[disclosure.key, digest] = disclosure_name, disclosure.text
     for row in consent.texts:
-        title, text = bodies.get((row.purpose, row.key), (row.key, ""))
+        title, text = bodies.get((row.key, row.digest), (row.key, ""))
         shown_at = format_datetime(row.shown_at, check.timezone)
         yield _text_fields(title, f"{row.key} {row.version}", row.digest, shown_at, text)
     if not consent.texts:
         given_at = format_datetime(consent.given_at, check.timezone)
-        version, digest = consent.disclosure_version, consent.disclosure_digest
-        yield _text_fields(disclosure[0], version, digest, given_at, disclosure[1])
+        version = consent.disclosure_version
+        yield _text_fields(disclosure_name, version, digest, given_at, disclosure.text)
 
 
 def _text_fields(title: str, version: str, digest: str, shown_at: str, text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session, joinedload
 
+from provider.core.kinds.check.adverse_acts import update_clock
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.dispute import CORRECTED, DISPUTE_REASONS, RETRACTED, UPHELD, Dispute
 from provider.core.kinds.check.models import Check
@@ -64,6 +65,7 @@ def open_dispute(
     session.flush()  # the public id is a part of the path
     dispute.text = secret_box.encrypt(text, _path(check, dispute, "text"))
     check.record_event(session, "dispute opened", "candidate", now, entry.name)
+    _update_notice_clock(session, check, now)
     return dispute
 
 
@@ -73,6 +75,7 @@ def retract_dispute(session: Session, check: Check, dispute: Dispute, now: datet
         dispute.outcome, dispute.actor, dispute.answered_at = RETRACTED, "candidate", now
         name = check.find_screening(dispute.screening).name
         check.record_event(session, "dispute retracted", "candidate", now, name)
+        _update_notice_clock(session, check, now)
 
 
 def answer_dispute(
@@ -102,6 +105,7 @@ def answer_dispute(
     name = check.find_screening(dispute.screening).name
     check.record_event(session, "dispute answered", actor, now, name)
     check.enqueue_email(session, ANSWER_EMAIL, now)
+    _update_notice_clock(session, check, now)
 
 
 def decrypt_text(secret_box: SecretBox, check: Check, dispute: Dispute) -> str:
@@ -141,6 +145,12 @@ def find_dispute(session: Session, public_id: str, *, lock: bool = False) -> tup
     if lock:
         session.refresh(dispute)
     return check, dispute
+
+
+def _update_notice_clock(session: Session, check: Check, now: datetime) -> None:
+    """Stop the clock of an open adverse action, or let it run again."""
+    if check.open_action:
+        update_clock(session, check, check.open_action, now)
 
 
 def _path(check: Check, dispute: Dispute, field: str) -> str:

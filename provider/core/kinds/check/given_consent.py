@@ -15,7 +15,7 @@ from provider.core.kinds.check.detail_parts import MAX_PART_LENGTH, to_one_line
 from provider.core.kinds.check.package import text_digest
 from provider.core.kinds.check.saved_details import first_messages
 from provider.core.kinds.check.screening_task import ScreeningTask
-from provider.core.kinds.check.shown_texts import ShownText, list_shown_texts
+from provider.core.kinds.check.shown_texts import ShownText, find_disclosure, list_shown_texts
 from provider.core.orders import CONSENTED
 from provider.core.products.schema_fields import clean_text
 from provider.storage.secrets import SecretBox
@@ -116,7 +116,7 @@ class GivenConsent:
         return self.consent_view(secret_box, self.consents[-1]) if self.consents else None
 
     def consent_view(self, secret_box: SecretBox, consent: Consent) -> ConsentView:
-        disclosure = self.content.disclosure
+        disclosure = find_disclosure(self.content, consent.disclosure_digest)
         return ConsentView(
             name=secret_box.decrypt(consent.name, self._signature_row_path(consent.given_at)),
             given_at=consent.given_at,
@@ -154,7 +154,7 @@ class GivenConsent:
     def _build_consent(
         self, secret_box: SecretBox, name: str, ip_address: str, user_agent: str, now: datetime
     ) -> Consent:
-        disclosure = self.content.disclosure
+        disclosure = self.content.disclosure_for(self.country)
         return Consent(
             disclosure_digest=text_digest(disclosure.text),
             disclosure_version=f"{disclosure.key} {disclosure.version}",

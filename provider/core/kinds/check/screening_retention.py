@@ -2,10 +2,11 @@
 
 The outcome stays. An account sets the time by type of screening, a package by screening, and the
 shorter one counts. The time begins at the end of the check. A check on hold waits, and so does one
-with an open dispute.
+with an open dispute or an open adverse action.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, exists, select
@@ -15,11 +16,14 @@ from provider.core import audit
 from provider.core.accounts import Account
 from provider.core.accounts.screening_times import screening_times
 from provider.core.audit import Action
+from provider.core.kinds.check.adverse_action import AdverseAction
+from provider.core.kinds.check.check_document import DELETED, list_documents
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.orders import FINAL_STATUSES
 from provider.core.scheduled import ScheduledWork, WorkContext
+from provider.errors import Unavailable
 
 MAX_CHECKS_PER_RUN = 200  # of each account and time
 
@@ -47,10 +51,12 @@ def list_expired(session: Session, now: datetime) -> dict[str, list[str]]:
 def delete_expired(session: Session, check: Check, now: datetime) -> Sequence[str]:
     """Delete the data of the screenings whose time is over; return their keys.
 
-    The caller has locked the check. A detail goes when no other screening needs it.
+    The caller has locked the check. A detail or a document goes when no other screening needs it.
+    The caller deletes the media folders of `list_deleted_folders` after the commit.
     """
-    has_dispute = any(dispute.is_open for dispute in check.disputes)
-    if check.status not in FINAL_STATUSES or check.hold_reason is not None or has_dispute:
+    if check.status not in FINAL_STATUSES or check.hold_reason is not None:
+        return ()
+    if check.open_action or any(dispute.is_open for dispute in check.disputes):
         return ()
     tasks = [task for task in check.tasks if _is_due(check, task, now)]
     if not tasks:
@@ -71,6 +77,12 @@ def delete_expired(session: Session, check: Check, now: datetime) -> Sequence[st
     )
     session.flush()
     return keys
+
+
+def list_deleted_folders(session: Session, check: Check) -> Sequence[str]:
+    """Return the media folders of the deleted documents; they may be deleted already."""
+    documents = list_documents(session, check)
+    return [document.folder for document in documents if document.state == DELETED]
 
 
 def _delete_details(session: Session, check: Check, _keys: Collection[str]) -> int:
@@ -95,8 +107,25 @@ def _delete_notes(_session: Session, check: Check, keys: Collection[str]) -> int
     return count
 
 
+def _delete_documents(session: Session, check: Check, _keys: Collection[str]) -> int:
+    """Mark the documents as deleted; their files go after the commit."""
+    stored = {task.key for task in check.tasks if task.details_deleted_at is None}
+    needed = {name for entry in check.screenings if entry.key in stored for name in entry.documents}
+    for question in check.questions:
+        if question.screening in stored:
+            needed.update(question.documents)
+    documents = [
+        document
+        for document in list_documents(session, check)
+        if document.state != DELETED and document.slot not in needed
+    ]
+    for document in documents:
+        document.state = DELETED
+    return len(documents)
+
+
 # Each deletes one sort of data of the screenings with `keys`, and returns the number of values.
-PART_DELETERS: tuple[PartDeleter, ...] = (_delete_details, _delete_notes)
+PART_DELETERS: tuple[PartDeleter, ...] = (_delete_details, _delete_notes, _delete_documents)
 
 
 def _is_due(check: Check, task: ScreeningTask, now: datetime) -> bool:
@@ -137,11 +166,15 @@ def _ended_before(moment: datetime) -> ColumnElement[bool]:
 
 def _is_deletable() -> tuple[ColumnElement[bool], ...]:
     is_disputed = exists().where(Dispute.order_id == Check.id, Dispute.outcome == "")
+    has_action = exists().where(
+        AdverseAction.order_id == Check.id, AdverseAction.ended_at.is_(None)
+    )
     return (
         ScreeningTask.details_deleted_at.is_(None),
         Check.status.in_(FINAL_STATUSES),
         Check.hold_reason.is_(None),
         ~is_disputed,
+        ~has_action,
     )
 
 
@@ -151,11 +184,16 @@ def _run(context: WorkContext) -> None:
         expired = list_expired(session, now)
     for public_ids in expired.values():
         for public_id in public_ids:
+            folders: Sequence[str] = ()
             with context.db.writing() as session:
                 query = select(Check).where(Check.public_id == public_id)
                 check = session.scalars(query.with_for_update(of=Check)).first()
                 if check:  # None: somebody has erased it meanwhile
                     delete_expired(session, check, now)
+                    folders = list_deleted_folders(session, check)
+            with suppress(Unavailable):  # DISCARD_LOST_DOCUMENTS deletes them later
+                for folder in folders:
+                    context.media.delete_folder(folder)
     if expired:
         context.db.truncate_wal()  # or the deleted data stays in the side file
 

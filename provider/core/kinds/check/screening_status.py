@@ -6,7 +6,9 @@ from datetime import date, datetime
 
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.disputes import decrypt_answer, decrypt_text, find_open_dispute
+from provider.core.kinds.check.documents import open_slots
 from provider.core.kinds.check.models import Check, Finding
+from provider.core.kinds.check.questions import open_questions
 from provider.core.kinds.check.screening_task import (
     ASKED,
     DONE,
@@ -95,6 +97,8 @@ class ScreeningStatus:
     records: tuple[PublicRecord, ...] = ()
     disputes: tuple[DisputeView, ...] = ()
     can_dispute: bool = False
+    has_open_question: bool = False
+    asks_documents: bool = False
 
 
 def may_read_report(check: Check) -> bool:
@@ -128,7 +132,8 @@ def list_public_records(
 
 def list_statuses(check: Check, secret_box: SecretBox, now: datetime) -> list[ScreeningStatus]:
     """Return the screenings of a check, in the order of the package."""
-    shows_outcomes = may_read_report(check)
+    shows_outcomes, slots = may_read_report(check), open_slots(check)
+    asked_keys = {question.screening for question in open_questions(check)}
     tasks = {task.key: task for task in check.tasks}
     statuses = []
     for screening in check.screenings:
@@ -165,6 +170,8 @@ def list_statuses(check: Check, secret_box: SecretBox, now: datetime) -> list[Sc
                     and finding
                     and not find_open_dispute(check, screening.key)
                 ),
+                has_open_question=screening.key in asked_keys,
+                asks_documents=state == ASKED and not slots.keys().isdisjoint(screening.documents),
             )
         )
     return statuses

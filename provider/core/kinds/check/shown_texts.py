@@ -6,6 +6,8 @@ from provider.core.kinds.check.content import (
     AUTHORIZATION,
     DISCLOSURE,
     PURPOSES,
+    Disclosure,
+    LegalText,
     PackageContent,
 )
 from provider.core.kinds.check.package import text_digest
@@ -28,22 +30,38 @@ class ShownText:
 
 
 def list_shown_texts(content: PackageContent, country: str) -> list[ShownText]:
-    """Return the texts for a candidate of a country: the disclosure first, then by purpose."""
-    disclosure = content.disclosure
+    """Return the texts for a candidate of a country: her disclosure first, then by purpose."""
+    disclosure = content.disclosure_for(country)
     first = ShownText(
         disclosure.key,
         disclosure.version,
         DISCLOSURE,
-        "",
+        disclosure_title(disclosure),
         disclosure.text,
         disclosure.sample,
     )
     others = [
         ShownText(text.key, text.version, text.purpose, text.title, text.text, text.sample)
         for text in content.legal_texts_for(country)
-        if (text.purpose, text.key) != (DISCLOSURE, disclosure.key)
+        if text is not disclosure
     ]
     return [first, *sorted(others, key=lambda text: PURPOSES.index(text.purpose))]
+
+
+def disclosure_title(disclosure: Disclosure | LegalText) -> str:
+    """Return the title; empty for the package's general disclosure, which has none."""
+    return disclosure.title if isinstance(disclosure, LegalText) else ""
+
+
+def find_disclosure(content: PackageContent, digest: str) -> Disclosure | LegalText:
+    """Return the disclosure with the digest of a consent.
+
+    The present country does not tell: a reopened check may have consents from several countries.
+    """
+    for text in content.legal_texts:
+        if text.purpose == DISCLOSURE and text_digest(text.text) == digest:
+            return text
+    return content.disclosure
 
 
 def list_step_texts(content: PackageContent, country: str) -> list[ShownText]:

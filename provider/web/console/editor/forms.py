@@ -159,7 +159,8 @@ def _fields_of(
     left_out = (*FIXED_FIELDS, *usual_values.unused_fields(schema, entry))
     for name in names:
         schema_field = schema.fields[name]
-        if name in left_out:
+        # A kind that is a choice, such as that of a question to referees, is no mark of a schema.
+        if name in left_out and not (name == "kind" and isinstance(schema_field, Choice)):
             continue
         widget = choose_widget(schema_field, entry.get(name, MISSING), is_root=is_root)
         if widget != PAGES:

@@ -20,13 +20,18 @@ from sqlalchemy import select
 from provider.config import Settings
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.consent import ConsentText
-from provider.core.kinds.check.consent_evidence import render_consent_evidence
+from provider.core.kinds.check.consent_evidence import (
+    list_evidence_texts,
+    render_consent_evidence,
+)
 from provider.core.kinds.check.package import text_digest
+from provider.core.markdown import markdown_to_text
 from provider.core.orders import Order
+from provider.core.products.samples import load_sample_documents
 from provider.errors import Unavailable
 from provider.services import Services
 from provider.texts import use_language
-from tests import check_factories
+from tests import check_decision_factories, check_factories, factories
 from tests.factories import ManualClock
 
 PASSWORD = "a password of the test"
@@ -56,6 +61,9 @@ LEGAL_TEXTS = [
         "countries": ["GB"],
     },
 ]
+
+
+DISCLOSURES = {"US": "us-disclosure", "GB": "general-disclosure", "DE": "general-disclosure"}
 
 
 def place_american_check(services: Services) -> str:
@@ -143,6 +151,32 @@ def test_evidence_has_the_signature_the_browser_and_every_text(services: Service
     assert "We keep little" not in text
     for secret in check_factories.SECRET_WORDS:
         assert secret not in text
+
+
+@pytest.mark.parametrize(("country", "key"), DISCLOSURES.items())
+def test_disclosure_of_the_country_is_the_only_one(
+    services: Services, country: str, key: str
+) -> None:
+    (document,) = (row for row in load_sample_documents() if row.key == "us-employment")
+    content = {name: document.content[name] for name in ("disclosure", "legal_texts")}
+    product_id = check_factories.create_package(services, **content)
+    account_id, _ = factories.create_account(services, sandbox=True)
+    public_id = factories.place_order(services, account_id, product_id, "check")
+    check_decision_factories.set_country(services, public_id, country)
+    check_factories.give_consent(services, public_id)
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        expected = check.content.disclosure_for(country)
+        assert expected.key == key
+        (consent,) = check.consents
+        assert [row.key for row in consent.texts if row.purpose == "disclosure"] == [key]
+        assert consent.disclosure_digest == text_digest(expected.text)
+        assert consent.disclosure_version == f"{expected.key} {expected.version}"
+        assert check.consent_view(services.secret_box, consent).text == expected.text
+        assert next(list_evidence_texts(check, consent))["digest"] == consent.disclosure_digest
+        consent.texts.clear()  # as in a consent from before texts were recorded
+        (text,) = list_evidence_texts(check, consent)
+        assert text["text"] == markdown_to_text(expected.text)
 
 
 def test_evidence_in_arabic_is_a_pdf(services: Services) -> None:

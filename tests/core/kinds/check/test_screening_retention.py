@@ -11,12 +11,13 @@ from provider.core import audit
 from provider.core.accounts import Account
 from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.core.audit import Action, AuditEntry
-from provider.core.kinds.check import Check
+from provider.core.kinds.check import Check, adverse_acts
+from provider.core.kinds.check.adverse_action import WITHDRAWN_ACTION
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION
 from provider.errors import Invalid
 from provider.maintenance import preview_retention
 from provider.services import Services
-from tests import check_factories
+from tests import check_document_factories, check_factories
 from tests.check_status_factories import add_record, dispute
 from tests.factories import ManualClock
 
@@ -127,7 +128,7 @@ def test_shorter_time_of_account_and_package_counts(services: Services, clock: M
     assert "employers" not in stored_details(services, public_id)
 
 
-@pytest.mark.parametrize("obstacle", ["open", "hold", "dispute"])
+@pytest.mark.parametrize("obstacle", ["open", "hold", "dispute", "adverse action"])
 def test_check_that_must_stay_keeps_its_details(
     services: Services, clock: ManualClock, obstacle: str
 ) -> None:
@@ -142,10 +143,66 @@ def test_check_that_must_stay_keeps_its_details(
             Check.find(session, public_id).hold(session, ACTOR, "Court", services.now())
     if obstacle == "dispute":
         dispute(services, public_id)
+    if obstacle == "adverse action":
+        begin_adverse_action(services, public_id)
     clock.advance(100 * DAY)
     assert previewed(services) == []
     run(services)
     assert "employers" in stored_details(services, public_id)
+    if obstacle == "adverse action":
+        with services.db.writing() as session:
+            action = Check.find(session, public_id).open_action
+            assert action
+            action.end(WITHDRAWN_ACTION, ACTOR, services.now())
+        run(services)
+        assert "employers" not in stored_details(services, public_id)
+
+
+def begin_adverse_action(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        check, now = Check.find(session, public_id), services.now()
+        check.account.sandbox = True  # the sample texts of the notices are for sandboxes
+        adverse_acts.begin(session, services.secret_box, check, "other", 5, "", ACTOR, now)
+
+
+def test_documents_go_when_no_other_screening_needs_them(
+    services: Services, clock: ManualClock
+) -> None:
+    entries = [
+        {
+            "key": "identity",
+            "name": "Identity",
+            "type": "identity",
+            "asks": ["full_name"],
+            "retention_days": 30,
+        },
+        {
+            "key": "dbs",
+            "name": "DBS check",
+            "type": "dbs_basic",
+            "asks": ["full_name"],
+            "documents": ["identity", "dbs_group_1"],
+            "retention_days": 10,
+        },
+    ]
+    package = check_factories.create_package(services, screenings=entries)
+    public_id = check_factories.place_check(services, package)
+    check_document_factories.send_document(services, public_id)
+    check_document_factories.send_document(services, public_id, "dbs_group_1", label="passport")
+    check_factories.give_consent(services, public_id)
+    outcomes = {"identity": "clear", "dbs": "clear"}
+    check_factories.record_findings(services, public_id, outcomes)
+    check_factories.complete_check(services, public_id)
+    clock.advance(10 * DAY)
+    run(services)
+    (document,) = check_document_factories.documents_of(services, public_id)
+    assert document.slot == "identity"
+    stored = {key.rpartition("/")[0] for key in check_document_factories.stored_keys(services)}
+    assert stored == {document.folder}
+    clock.advance(20 * DAY)
+    run(services)
+    assert check_document_factories.documents_of(services, public_id) == []
+    assert check_document_factories.stored_keys(services) == []
 
 
 def test_without_times_nothing_is_deleted(services: Services, clock: ManualClock) -> None:

@@ -1,16 +1,21 @@
 """Packages in the editor: usual values of a type, options, legal texts, previews."""
 
+from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
+from marshmallow import Schema
+from marshmallow.fields import Nested
 from playwright.sync_api import Page, expect
 
-from provider.core.kinds.check.content import LegalTextSchema, ScreeningSchema
+from provider.core.kinds.check.content import LegalTextSchema, PackageSchema, ScreeningSchema
+from provider.core.kinds.check.referee_questions import RefereeQuestionSchema
 from provider.core.products.documents import Document
 from provider.services import Services
+from provider.web.console.editor import texts
 from provider.web.console.editor.forms import FormField, build_form, read_form
 from tests import check_factories
 from tests.conftest import LiveServer
@@ -69,6 +74,30 @@ def test_form_begins_with_the_type_and_shows_its_usual_values() -> None:
     assert (fields["working_days"].value, fields["performer"].value) == ("2", "staff")
     assert fields["reason"].value.startswith("A document and your details show")
     assert not fields["connector"].is_key
+
+
+def list_own_labels(schema: Schema) -> Iterator[tuple[str, bool]]:
+    """Yield each field of a schema and of those within, and whether it has a label of its own."""
+    for name, field in schema.fields.items():
+        label = texts.field_texts(schema, name)
+        yield f"{type(schema).__name__}.{name}", label in texts.FIELD_TEXTS.values()
+        inner = getattr(field, "inner", field)
+        if isinstance(inner, Nested) and isinstance(inner.schema, Schema):
+            yield from list_own_labels(inner.schema)
+
+
+def test_each_field_of_a_package_has_a_label() -> None:
+    labels = dict(list_own_labels(PackageSchema()))
+    assert "RefereeQuestionSchema.kind" in labels
+    assert [name for name, is_own in labels.items() if not is_own] == ["PackageSchema.schema"]
+
+
+def test_kind_of_a_question_to_referees_is_chosen() -> None:
+    question = {"key": "again", "text": "Again?"}
+    fields = {field.name: field for field in build_form(RefereeQuestionSchema(), question, {})}
+    assert ("yes_no", "By yes or no") in fields["kind"].choices
+    changed = save(RefereeQuestionSchema(), question, kind="yes_no")
+    assert changed == question | {"kind": "yes_no"}
 
 
 def test_only_a_type_with_options_shows_them() -> None:
