@@ -20,8 +20,6 @@ from provider.core.kinds.check.adverse_action import (
     PRE_ADVERSE,
     READY,
     STOPPED,
-    AdverseAction,
-    AdverseNotice,
 )
 from provider.core.kinds.check.adverse_work import (
     END_NOTICE_CLOCKS,
@@ -30,18 +28,14 @@ from provider.core.kinds.check.adverse_work import (
     find_undeliverable_notices,
 )
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.check_document import (
     DISCARD_LOST_DOCUMENTS,
     DOCUMENT_STATES,
     MEDIA,
-    CheckDocument,
 )
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
+from provider.core.kinds.check.columns import OTHER_COLUMNS, PERSONAL_COLUMNS
 from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
-from provider.core.kinds.check.decision_proposal import DecisionProposal
-from provider.core.kinds.check.dispute import DISPUTE_REASONS, Dispute
+from provider.core.kinds.check.dispute import DISPUTE_REASONS
 from provider.core.kinds.check.disputes import (
     ANSWER_EMAIL,
     decrypt_answer,
@@ -50,11 +44,9 @@ from provider.core.kinds.check.disputes import (
 )
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
-from provider.core.kinds.check.finding_revision import FindingRevision
 from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
-from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.legal_text_record import find_texts
-from provider.core.kinds.check.models import Check, Finding
+from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.notice_email import email_parts
 from provider.core.kinds.check.notice_text import NOTICE_LABELS
 from provider.core.kinds.check.outside import follow_status
@@ -65,13 +57,12 @@ from provider.core.kinds.check.referee_acts import REMIND_REFEREES
 from provider.core.kinds.check.referee_email import EMAILS_TO_REFEREES
 from provider.core.kinds.check.referee_request import (
     REQUEST_LABELS,
-    RefereeRequest,
     list_requests,
 )
-from provider.core.kinds.check.renewal import Renewal, find_renewals_to_report
+from provider.core.kinds.check.renewal import find_renewals_to_report
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
-from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
+from provider.core.kinds.check.screening_task import TASK_LABELS
 from provider.core.kinds.check.screening_types import (
     CONNECTOR,
     REFEREE,
@@ -83,7 +74,6 @@ from provider.core.kinds.check.scripted import play_step
 from provider.core.kinds.check.step_messages import STEP_EMAIL
 from provider.core.kinds.check.vendor_order import (
     VENDOR_ORDER_LABELS,
-    VendorOrder,
     list_vendor_orders,
 )
 from provider.core.kinds.check.vendor_simulator import PLAY_VENDORS
@@ -307,138 +297,8 @@ KIND = Kind(
         ADVERSE_WITHDRAWN: gettext_noop("%(company)s: a letter to you no longer counts"),
     },
     list_expired=list_expired,
-    personal_columns=(
-        CandidateDetail.value_encrypted,
-        Consent.name,
-        Consent.ip_address,
-        Consent.user_agent,
-        Finding.status,
-        Finding.note,
-        Finding.report_text,
-        FoundRecord.public_text,
-        FoundRecord.private_note,
-        FoundRecord.kind,
-        FoundRecord.severity,
-        FoundRecord.occurred_on,
-        FoundRecord.removal_reason,
-        InformationRequest.question,
-        InformationRequest.answer,
-        Dispute.reason,
-        Dispute.text,
-        Dispute.answer,
-        CheckCase.country,
-        CheckCase.subdivision,
-        CheckDocument.label,
-        CheckDocument.pages,
-        CheckDocument.upload_size,
-        CheckDocument.upload_sha256,
-        DecisionProposal.content,
-        DecisionProposal.reason,
-        FindingRevision.status,
-        FindingRevision.report_text,
-        FindingRevision.note,
-        FindingRevision.reason,
-        AdverseAction.state,
-        AdverseAction.jurisdiction,
-        AdverseAction.timezone,
-        AdverseAction.reason,
-        AdverseAction.end_reason,
-        AdverseNotice.content,
-        AdverseNotice.other_way,
-        RefereeRequest.referee_encrypted,
-        RefereeRequest.answers_encrypted,
-        VendorOrder.answer_encrypted,
-        VendorOrder.answer_digest,
-        VendorOrder.last_error,
-    ),
-    other_columns=(
-        RefereeRequest.public_id,
-        RefereeRequest.screening,
-        RefereeRequest.state,
-        RefereeRequest.token_hash,
-        RefereeRequest.token_encrypted,
-        RefereeRequest.actor,
-        VendorOrder.public_id,
-        VendorOrder.screening,
-        VendorOrder.state,
-        VendorOrder.attempt,
-        VendorOrder.reference,
-        VendorOrder.polls,
-        Connector.public_id,
-        Connector.key,
-        Connector.name,
-        Connector.url,
-        Connector.method,
-        Connector.request_template,
-        Connector.headers_encrypted,
-        Connector.signing_key_encrypted,
-        Connector.paths,
-        Connector.statuses,
-        Connector.poll_url,
-        Connector.poll_minutes,
-        CandidateDetail.name,
-        ConsentText.key,
-        ConsentText.version,
-        ConsentText.purpose,
-        ConsentText.digest,
-        Consent.disclosure_digest,
-        Consent.disclosure_version,
-        Finding.screening,
-        Finding.actor,
-        FoundRecord.public_id,
-        FoundRecord.screening,
-        FoundRecord.actor,
-        FoundRecord.removed_by,
-        InformationRequest.public_id,
-        InformationRequest.screening,
-        InformationRequest.documents,
-        InformationRequest.asked_by,
-        InformationRequest.withdrawn_by,
-        Dispute.public_id,
-        Dispute.screening,
-        Dispute.outcome,
-        Dispute.actor,
-        CheckCase.wants_copy,
-        CheckCase.wants_messages,
-        ScreeningTask.public_id,
-        ScreeningTask.account_id,
-        ScreeningTask.key,
-        ScreeningTask.screening_type,
-        ScreeningTask.performer,
-        ScreeningTask.state,
-        ScreeningTask.assignee,
-        ScreeningTask.due_on,
-        ScreeningTask.definition,
-        CheckDocument.public_id,
-        CheckDocument.slot,
-        CheckDocument.number,
-        CheckDocument.page_count,
-        CheckDocument.state,
-        ScreeningTask.keep_days,
-        DecisionProposal.public_id,
-        DecisionProposal.purpose,
-        DecisionProposal.basis,
-        DecisionProposal.proposed_by,
-        DecisionProposal.answer,
-        DecisionProposal.answered_by,
-        FindingRevision.public_id,
-        FindingRevision.screening,
-        FindingRevision.result_revision,
-        FindingRevision.entered_by,
-        FindingRevision.revised_by,
-        AdverseAction.public_id,
-        AdverseAction.waiting_days,
-        AdverseAction.days_after_dispute,
-        AdverseAction.suspensions,
-        AdverseAction.begun_by,
-        AdverseAction.ended_by,
-        AdverseNotice.public_id,
-        AdverseNotice.purpose,
-        AdverseNotice.text_version,
-        AdverseNotice.sent_by,
-        Renewal.renew_on,
-        Renewal.closed_by,
-    ),
+    personal_columns=PERSONAL_COLUMNS,
+    other_columns=OTHER_COLUMNS,
     scheduled_works=(
         DISCARD_LOST_DOCUMENTS,
         END_NOTICE_CLOCKS,
