@@ -76,9 +76,7 @@ def give_consent(page: Page, url: str) -> None:
     press(page, "Save and continue")
     expect_heading(page, "Your documents")
     tab_to(page, "Choose a file")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Space")
-    chooser.value.set_files(PHOTO)
+    page.locator("input[type=file]:focus").set_input_files(PHOTO)
     expect(page.get_by_role("img", name="Page 1 of 1")).to_be_visible()
     expect_to_fit(page)
     press(page, "Continue")
