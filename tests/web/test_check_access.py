@@ -79,6 +79,7 @@ def fill(services: Services, rule: Rule, order_id: str, *, is_known: bool = True
     path = re.sub(
         r"<any\(([^)]+)\):\w+>", lambda match: match[1].split(",")[0].strip("'"), rule.rule
     )
+    path = re.sub(r"<int:\w+>", "1", path)
     return re.sub(
         r"<(?:\w+:)?(\w+)>",
         lambda match: str(values.get(match[1]) or UNKNOWN) if is_known else UNKNOWN,

@@ -34,7 +34,7 @@ def test_question_is_answered_by_keyboard(
     page = context.new_page()
     page.goto(factories.invitation_url(live_server.services, public_id))
     if not scripts:
-        page.get_by_role("link", name="See the question").click()
+        page.get_by_role("link", name="See the question").first.click()
         page.get_by_label("Your answer").fill(ANSWER)
         page.get_by_role("button", name="Send the answer").click()
     else:
@@ -54,7 +54,7 @@ def test_pages_with_a_question_are_accessible(live_server: LiveServer, page: Pag
     public_id = asked_check(live_server)
     checker = AccessibilityChecker(page, in_turn=True)
     page.goto(factories.invitation_url(live_server.services, public_id))
-    expect(page.get_by_role("link", name="See the question")).to_be_visible()
+    expect(page.get_by_role("link", name="See the question").first).to_be_visible()
     checker.check_page()
     page.goto(f"{live_server.url}/c/o/{public_id}/questions")
     page.get_by_role("button", name="Send the answer").click()
