@@ -77,6 +77,15 @@ def is_known_region(region: str) -> bool:
     return country in known and (not dash or subdivision in known[country])
 
 
+def known_region(country: str, subdivision: str) -> str:
+    """Return the region of a place: of the country where the part is not known, empty for neither.
+
+    Both are ISO 3166 codes.
+    """
+    regions = (f"{country}-{subdivision}", country) if country else ()
+    return next(filter(is_known_region, regions), "")
+
+
 def parse_region(text: str) -> str:
     """Return a region in capital letters. Raises Invalid for one without known holidays."""
     region = text.strip().upper()

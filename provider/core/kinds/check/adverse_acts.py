@@ -29,9 +29,10 @@ from provider.core.kinds.check.evidence import CONSIDER
 from provider.core.kinds.check.jurisdictions import JURISDICTIONS, Jurisdiction
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.notice_text import NOTICE_LABELS, choose_text, fill
-from provider.core.kinds.check.waiting_clock import Stop, business_days, end_of_wait
+from provider.core.kinds.check.waiting_clock import Stop, end_of_wait
 from provider.core.labels import format_date, load_time_zone
 from provider.core.orders.states import COMPLETED
+from provider.core.working_days import WorkingDays, known_region
 from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
 from provider.texts import DEFAULT_LANGUAGE, use_language
@@ -224,7 +225,7 @@ def compute_end(check: Check, action: AdverseAction) -> datetime | None:
         action.waiting_days,
         [*disputes, *action.staff_stops],
         load_time_zone(action.timezone),
-        business_days(country, subdivision),
+        WorkingDays(known_region(country, subdivision)).is_working_day,
     )
 
 

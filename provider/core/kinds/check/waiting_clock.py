@@ -1,13 +1,10 @@
 """A clock that counts business days, in the candidate's time zone, and that disputes stop."""
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
-from functools import lru_cache
 
 ONE_DAY = timedelta(days=1)
-WORKING_WEEKDAYS = 5  # Monday to Friday
-CACHED_CALENDARS = 100
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,6 @@ def end_of_wait(
     return midnight.astimezone(start.tzinfo)
 
 
-def business_days(country: str, subdivision: str) -> Callable[[date], bool]:
-    """Return the test for business days: Monday to Friday, without the public holidays.
-
-    A country that the library `holidays` does not know has no holidays.
-    """
-    public_holidays = _load_holidays(country, subdivision)
-    return lambda day: day.weekday() < WORKING_WEEKDAYS and day not in public_holidays
-
-
 @dataclass(frozen=True)
 class _Span:
     """The days of a stop."""
@@ -78,16 +66,3 @@ class _Span:
 
 def _least_days_left(left: int, day: date, spans: Iterable[_Span]) -> int:
     return max([left, *(span.days_afterwards for span in spans if span.touches(day))])
-
-
-@lru_cache(maxsize=CACHED_CALENDARS)
-def _load_holidays(country: str, subdivision: str) -> Container[date]:
-    if not country:
-        return frozenset()
-    import holidays  # late: takes 90 ms
-
-    try:
-        return holidays.country_holidays(country, subdiv=subdivision or None)
-    except NotImplementedError:
-        # Also raised for a subdivision that is not known.
-        return _load_holidays(country, "") if subdivision else frozenset()

@@ -17,8 +17,8 @@ from provider.core.kinds.check.adverse_action import FINAL, READY, TRANSITIONS
 from provider.core.kinds.check.adverse_work import END_NOTICE_CLOCKS
 from provider.core.kinds.check.decisions import RevisionForm, revise
 from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.waiting_clock import business_days
 from provider.core.labels import load_time_zone
+from provider.core.working_days import WorkingDays
 from provider.errors import Conflict, Invalid
 from provider.maintenance import schema_version
 from provider.storage.secrets import SecretBox
@@ -144,7 +144,7 @@ class AdverseActions(RuleBasedStateMachine):
         first = action.clock_started_at.astimezone(zone).date()
         last = moment.astimezone(zone).date()
         days = [first + timedelta(days=number) for number in range(1, (last - first).days)]
-        is_business_day = business_days("", "")
+        is_business_day = WorkingDays("").is_working_day
         assert sum(map(is_business_day, days)) >= action.waiting_days
 
     def _update_clock(self, session: Session, check: Check) -> None:

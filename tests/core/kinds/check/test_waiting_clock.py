@@ -1,5 +1,6 @@
 """The clock of business days: holidays, time zones and stops."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,11 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provider.core.kinds.check.waiting_clock import Stop, business_days, end_of_wait
+from provider.core.kinds.check.waiting_clock import Stop, end_of_wait
+from provider.core.working_days import WorkingDays, known_region
 
 ATHENS, CHICAGO = ZoneInfo("Europe/Athens"), ZoneInfo("America/Chicago")
 ZONES = (ZoneInfo("UTC"), ATHENS, CHICAGO, ZoneInfo("Pacific/Kiritimati"))
 WEDNESDAY = datetime(2026, 11, 25, 12, tzinfo=UTC)  # the day before Thanksgiving
+
+
+def business_days(country: str, subdivision: str) -> Callable[[date], bool]:
+    return WorkingDays(known_region(country, subdivision)).is_working_day
 
 
 def is_weekday(day: date) -> bool:
