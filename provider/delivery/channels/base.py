@@ -1,13 +1,15 @@
 """The base class of channels, and the protocol of the deliveries that channels prepare."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
+from provider.core.orders import Order
 from provider.outbox import DEFAULT_LEASE, AttemptResult, Claim, Outcome
 from provider.services import Services
 
@@ -74,6 +76,13 @@ class Channel(ABC):
     def close(self) -> None:
         """Close open connections."""
         return
+
+
+def lock_orders(session: Session, public_ids: Collection[str]) -> None:
+    """Lock orders in the sequence of their ids, or two dispatchers deadlock."""
+    if public_ids:
+        query = select(Order.id).where(Order.public_id.in_(public_ids)).order_by(Order.id)
+        session.execute(query.with_for_update()).all()
 
 
 def prepare_or_error(

@@ -22,8 +22,8 @@ from provider.core.kinds.check.vendor_acts import (
 )
 from provider.core.kinds.check.vendor_answer import VendorAnswer, parse_body, read_answer
 from provider.core.kinds.check.vendor_order import TO_SEND, VendorOrder
-from provider.core.orders import CONSENTED, Order
-from provider.delivery.channels.base import Channel, prepare_or_error
+from provider.core.orders import CONSENTED
+from provider.delivery.channels.base import Channel, lock_orders, prepare_or_error
 from provider.delivery.http.client import HttpClient, RequestFailed
 from provider.delivery.http.curl_handle import HttpResponse
 from provider.delivery.http.excerpt import create_excerpt
@@ -176,9 +176,7 @@ class ConnectorChannel(Channel):
 
     def lock_subjects(self, session: Session, results: Sequence[AttemptResult]) -> None:
         order_ids = {result.claim.subject for result in results if _is_failed(result)}
-        if order_ids:
-            query = select(Order.id).where(Order.public_id.in_(order_ids)).order_by(Order.id)
-            session.execute(query.with_for_update()).all()
+        lock_orders(session, order_ids)
 
     def record_outcomes(
         self, session: Session, results: Sequence[AttemptResult], now: datetime

@@ -27,7 +27,7 @@ from provider.core.products.samples import sample_document
 from provider.core.sandbox import find_script
 from provider.core.staff import STAFF_TOPICS, Staff, StaffLink
 from provider.delivery import smtp
-from provider.delivery.channels.base import Channel, prepare_or_error
+from provider.delivery.channels.base import Channel, lock_orders, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
 from provider.delivery.smtp_sign_in import TokenSource
 from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome, QueueName
@@ -141,9 +141,7 @@ class EmailChannel(Channel):
 
     def lock_subjects(self, session: Session, results: Sequence[AttemptResult]) -> None:
         order_ids = {result.claim.subject for result in results if _changes_order(result)}
-        if order_ids:
-            query = select(Order.id).where(Order.public_id.in_(order_ids)).order_by(Order.id)
-            session.execute(query.with_for_update()).all()
+        lock_orders(session, order_ids)
 
     def record_outcomes(
         self, session: Session, results: Sequence[AttemptResult], now: datetime
