@@ -1,9 +1,11 @@
 """The adjudication matrix of an account: edit the draft, try it over past checks, switch it on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
@@ -96,42 +98,41 @@ def try_draft(account_id: str) -> str:
 @requires(Permission.MANAGE_ACCOUNTS)
 def activate(account_id: str) -> Response:
     """Switch the draft on, if it is the one that the page showed."""
-    services = current_services()
-    try:
-        with services.db.writing() as session:
-            account = find_account(session, account_id, lock=True)
-            _require_unchanged(find_draft(session, account.id))
-            staff, now = current_staff().email, services.now()
-            version = activate_draft(session, account.id, staff, now)
-            record_act(
-                session,
-                Action.ADJUDICATION_ACTIVATED,
-                f"account:{account.public_id}",
-                after={"version": version.number},
-            )
-    except Conflict as error:
-        return _render(account_id, str(error), 409)
-    flash("The matrix is on: it proposes outcomes from now on, and people decide.", "success")
-    return redirect(url_for(".detail", account_id=account_id))
+
+    def activate_unchanged(
+        session: Session, number: int, actor: str, now: datetime
+    ) -> AdjudicationMatrix:
+        _require_unchanged(find_draft(session, number))
+        return activate_draft(session, number, actor, now)
+
+    notice = "The matrix is on: it proposes outcomes from now on, and people decide."
+    return _switch(account_id, activate_unchanged, Action.ADJUDICATION_ACTIVATED, notice)
 
 
 @routes.post("/retire")
 @requires(Permission.MANAGE_ACCOUNTS)
 def retire(account_id: str) -> Response:
+    notice = "The matrix is off: nothing is proposed any more."
+    return _switch(account_id, retire_active, Action.ADJUDICATION_RETIRED, notice)
+
+
+def _switch(
+    account_id: str,
+    act: Callable[[Session, int, str, datetime], AdjudicationMatrix],
+    action: Action,
+    notice: str,
+) -> Response:
+    """Perform an act on the account's matrix, and record the version that it returns."""
     services = current_services()
     try:
         with services.db.writing() as session:
             account = find_account(session, account_id, lock=True)
-            version = retire_active(session, account.id, current_staff().email, services.now())
-            record_act(
-                session,
-                Action.ADJUDICATION_RETIRED,
-                f"account:{account.public_id}",
-                after={"version": version.number},
-            )
+            version = act(session, account.id, current_staff().email, services.now())
+            subject = f"account:{account.public_id}"
+            record_act(session, action, subject, after={"version": version.number})
     except Conflict as error:
         return _render(account_id, str(error), 409)
-    flash("The matrix is off: nothing is proposed any more.", "success")
+    flash(notice, "success")
     return redirect(url_for(".detail", account_id=account_id))
 
 

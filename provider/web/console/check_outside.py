@@ -1,5 +1,6 @@
 """The screenings of a check that referees and vendors do: requests, answers, and what failed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
@@ -124,29 +125,43 @@ def revoke(order_id: str, request_id: str) -> Response:
 @routes.post("/<screening>/again")
 @requires(Permission.DECIDE_CHECKS)
 def send_to_vendor_again(order_id: str, screening: str) -> Response:
-    services = current_services()
-    with services.db.writing() as session:
-        check = Check.find(session, order_id, lock=True)
-        task = check.find_task(screening)
-        actor = authentication.current_staff().email
-        send_again(session, check, task, actor, services.now())
-        _record(session, Action.VENDOR_ORDER_SENT_AGAIN, check, task)
-    flash("The screening is sent to the vendor again.", "success")
-    return _back(order_id, screening)
+    return _act(
+        order_id,
+        screening,
+        send_again,
+        Action.VENDOR_ORDER_SENT_AGAIN,
+        "The screening is sent to the vendor again.",
+    )
 
 
 @routes.post("/<screening>/by-hand")
 @requires(Permission.DECIDE_CHECKS)
 def take_over(order_id: str, screening: str) -> Response:
     """Let staff do the screening; open links end, and a later answer of the vendor is ignored."""
+    return _act(
+        order_id,
+        screening,
+        do_by_hand,
+        Action.SCREENING_TAKEN_OVER,
+        "Staff do this screening from now on.",
+    )
+
+
+def _act(
+    order_id: str,
+    screening: str,
+    act: Callable[[Session, Check, ScreeningTask, str, datetime], object],
+    action: Action,
+    notice: str,
+) -> Response:
+    """Perform an act on a screening, and record it."""
     services = current_services()
     with services.db.writing() as session:
         check = Check.find(session, order_id, lock=True)
         task = check.find_task(screening)
-        actor = authentication.current_staff().email
-        do_by_hand(session, check, task, actor, services.now())
-        _record(session, Action.SCREENING_TAKEN_OVER, check, task)
-    flash("Staff do this screening from now on.", "success")
+        act(session, check, task, authentication.current_staff().email, services.now())
+        _record(session, action, check, task)
+    flash(notice, "success")
     return _back(order_id, screening)
 
 
