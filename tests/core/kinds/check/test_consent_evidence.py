@@ -227,7 +227,6 @@ def read_seal(pdf: bytes) -> Any:
 
 
 def test_sealed_evidence_is_broken_by_one_changed_byte(services: Services, tmp_path: Path) -> None:
-    pytest.importorskip("pyhanko")
     public_id = place_american_check(services)
     check_factories.give_consent(services, public_id)
     settings = replace(services.settings, seal_file=create_key(tmp_path), seal_password=PASSWORD)
@@ -241,7 +240,6 @@ def test_sealed_evidence_is_broken_by_one_changed_byte(services: Services, tmp_p
 
 
 def test_seal_with_a_wrong_password_says_what_to_check(services: Services, tmp_path: Path) -> None:
-    pytest.importorskip("pyhanko")
     public_id = place_american_check(services)
     check_factories.give_consent(services, public_id)
     settings = replace(services.settings, seal_file=create_key(tmp_path), seal_password="wrong")
