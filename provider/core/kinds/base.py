@@ -126,7 +126,8 @@ class StaffWork:
     """Work that the console's overview counts, and the filter of the kind's queue that lists it.
 
     `ids` selects one id for each piece of work; `singular` and `plural` name it. `path` is that of
-    another page of the console that lists it.
+    another page of the console that lists it. Where it has `{order}`, `ids` are those of orders,
+    and the page is that of the first one.
     """
 
     singular: str

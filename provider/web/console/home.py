@@ -1,6 +1,5 @@
 """The first page of the console: what needs a person, and the figures of thirty days."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from provider.core.accounts import Account
 from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
+from provider.core.kinds.base import Kind, StaffWork
 from provider.core.marking import ANSWER, SECOND_LOOK, MarkingTask, list_queued
 from provider.core.orders import PERIOD_DAYS, Order, collect_statistics
 from provider.core.orders.candidate_emails import has_bounced_invitation
@@ -26,7 +26,6 @@ from provider.web.console.authentication import (
     may,
     requires,
 )
-from provider.web.console.check_tasks import list_check_tasks
 
 routes = Blueprint("home", __name__)
 
@@ -104,20 +103,11 @@ def _tasks(session: Session) -> list[Task]:
         ]
     today = current_services().now().date()
     tasks += [
-        Task(
-            len(session.scalars(work.ids.limit(MAX_DISPLAYED_COUNT)).all()),
-            work.singular,
-            work.plural,
-            url_for("console.home.overview") + work.path
-            if work.path
-            else _queue_url(kind.queue, work.filters),
-        )
+        _kind_task(session, kind, work)
         for kind in KINDS.values()
         if may(kind.work_permission)
         for work in kind.list_staff_work(today)
     ]
-    if may(Permission.DECIDE_CHECKS):
-        tasks += [Task(*task) for task in list_check_tasks(session)]
     if may(Permission.MANAGE_ORDERS):
         tasks.append(
             Task(
@@ -134,9 +124,17 @@ def _tasks(session: Session) -> list[Task]:
     return tasks
 
 
-def _queue_url(section: str, filters: Mapping[str, str]) -> str:
-    arguments: dict[str, Any] = {**filters}
-    return url_for(f"console.{section}.listing", **arguments)
+def _kind_task(session: Session, kind: Kind, work: StaffWork) -> Task:
+    ids = session.scalars(work.ids.limit(MAX_DISPLAYED_COUNT)).all()
+    if not work.path:
+        url = url_for(f"console.{kind.queue}.listing", **dict[str, Any](work.filters))
+    else:
+        path = work.path
+        if "{order}" in path and ids:
+            query = select(Order.public_id).where(Order.id == ids[0])
+            path = path.format(order=session.scalars(query).one())
+        url = url_for("console.home.overview") + path
+    return Task(len(ids), work.singular, work.plural, url)
 
 
 def _count_marking(session: Session, purpose: str) -> int:

@@ -1,13 +1,12 @@
 """The description of the kind check."""
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import object_session
 
 from provider.core.accounts import Account, screening_times
-from provider.core.kinds.base import AlertCause, Kind, KindTexts, StaffWork
+from provider.core.kinds.base import AlertCause, Kind, KindTexts
 from provider.core.kinds.check import (
     adjudication,  # noqa: F401 - its table
     content,
@@ -40,7 +39,6 @@ from provider.core.kinds.check.disputes import (
     ANSWER_EMAIL,
     decrypt_answer,
     decrypt_text,
-    list_waiting_disputes,
 )
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
@@ -69,8 +67,8 @@ from provider.core.kinds.check.screening_types import (
     SCREENING_TYPES,
     STAFF,
 )
-from provider.core.kinds.check.screening_work import list_staff_work
 from provider.core.kinds.check.scripted import play_step
+from provider.core.kinds.check.staff_work import list_staff_work
 from provider.core.kinds.check.step_messages import STEP_EMAIL
 from provider.core.kinds.check.vendor_order import (
     VENDOR_ORDER_LABELS,
@@ -144,17 +142,6 @@ def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         ],
         "vendor_answers": {key: vars(value) for key, value in proposals.items() if value},
     }
-
-
-def list_all_work(today: date) -> tuple[StaffWork, ...]:
-    """Return the screenings and the disputes that wait for the staff."""
-    disputes = StaffWork(
-        "Dispute about a background check",
-        "Disputes about background checks",
-        list_waiting_disputes(),
-        path="disputes/",
-    )
-    return (*list_staff_work(today), disputes)
 
 
 def _read_record(check: Check, secret_box: SecretBox, record: FoundRecord) -> dict[str, Any]:
@@ -323,6 +310,6 @@ KIND = Kind(
     email_parts=email_parts,
     work_permission=Permission.DECIDE_CHECKS,
     queue="screenings",
-    list_staff_work=list_all_work,
+    list_staff_work=list_staff_work,
     account_checks={screening_times.SETTING: check_screening_times},
 )

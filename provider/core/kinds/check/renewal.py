@@ -6,8 +6,9 @@ The ATS orders the new check. The staff are told in time, and mark what they hav
 import calendar
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, select, text
+from sqlalchemy import ForeignKey, Index, Select, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.accounts import Account
@@ -71,6 +72,12 @@ def close_renewals(session: Session, order_ids: Iterable[int], now: datetime) ->
     )
     for renewal in session.scalars(query):
         renewal.close("system", now)
+
+
+def select_due_renewals(today: date) -> Select[Any]:
+    """Return the query for the orders of the open renewals whose reminder is due, as ids."""
+    is_due = Renewal.renew_on <= today + REMINDED_BEFORE
+    return select(Renewal.order_id).where(Renewal.closed_at.is_(None), is_due)
 
 
 def list_due_renewals(

@@ -4,15 +4,13 @@ The caller has locked the check, so that of two people who claim at once the sec
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.base import StaffWork
 from provider.core.kinds.check.models import Check, Finding
 from provider.core.kinds.check.screening_task import (
-    ERROR,
     IN_PROGRESS,
     TASK_LABELS,
     TO_DO,
@@ -26,24 +24,6 @@ from provider.errors import Conflict, Invalid
 # Without a parameter, so that the planners use the partial indexes.
 IS_OPEN_TASK: ColumnElement[bool] = ScreeningTask.done_at.is_(None)
 OVERDUE = "overdue"  # the value of the queue's filter by due date
-
-
-def list_staff_work(today: date) -> tuple[StaffWork, ...]:
-    """Return the screenings that wait for the staff, and those of them that are overdue."""
-    waiting = select(ScreeningTask.id).where(
-        IS_OPEN_TASK, ScreeningTask.state.in_((TO_DO, IN_PROGRESS, ERROR))
-    )
-    return (
-        StaffWork(
-            "Screening that waits for the staff", "Screenings that wait for the staff", waiting
-        ),
-        StaffWork(
-            "Screening that is overdue",
-            "Screenings that are overdue",
-            waiting.where(ScreeningTask.due_on < today),
-            {"due": OVERDUE},
-        ),
-    )
 
 
 def require_workable(check: Check, task: ScreeningTask) -> None:
