@@ -5,8 +5,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.local_server import LocalServer
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
@@ -25,26 +27,15 @@ class ReceivedRequest:
         return json.loads(self.body)
 
 
-class FakeAts:
+class FakeAts(LocalServer):
     """Answers 200, or with the next of `responses`: a status code or a function of the handler."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.received: list[ReceivedRequest] = []
         self.responses: deque[int | Behaviour] = deque()
         self._condition = threading.Condition()
-        self._server = QuietServer((host, 0), _handler_class(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.host = host
-        self.url = f"http://{host}:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler_class(self), host)
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[ReceivedRequest]:
         """Return all requests once `count` have arrived; fail after `timeout` seconds."""
@@ -71,17 +62,6 @@ def respond_with(code: int, **headers: str) -> Behaviour:
         handler.end_headers()
 
     return respond
-
-
-class QuietServer(ThreadingHTTPServer):
-    """A server with a thread for each connection, which prints no tracebacks."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print no traceback: tests make clients hang up."""
 
 
 def _handler_class(ats: FakeAts) -> type[BaseHTTPRequestHandler]:

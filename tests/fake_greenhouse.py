@@ -9,12 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+
+from tests.local_server import LocalServer
 
 CANDIDATE = {
     "first_name": "Lakita",
@@ -40,7 +42,7 @@ class Patch:
 
 
 @dataclass
-class FakeGreenhouse:
+class FakeGreenhouse(LocalServer):
     """Greenhouse with the key of one account; `base_url` is the partner's server."""
 
     base_url: str
@@ -52,19 +54,7 @@ class FakeGreenhouse:
     def __post_init__(self) -> None:
         self._arrived = threading.Condition()
         self._orders: dict[str, str] = {}  # path → partner_interview_id
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_class(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler_class(self))
 
     def take_home_url(self, number: int) -> str:
         return f"{self.url}/integrations/testing_partners/take_home_tests/{number}"

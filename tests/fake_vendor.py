@@ -6,9 +6,9 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Self
+from typing import Any
 
-from tests.fake_ats import QuietServer
+from tests.local_server import LocalServer
 
 ORDER_FIELDS = {"name", "born", "order", "callback", "what"}
 ORDER_PATH = re.compile(r"/orders/(V-\d+)")
@@ -24,7 +24,7 @@ class VendorRequest:
     json: Any
 
 
-class FakeVendor:
+class FakeVendor(LocalServer):
     """Takes orders at `/orders`, and answers polls at `/orders/REFERENCE` with `state`.
 
     An order with a known idempotency key gets the same answer again. `failures` are status codes
@@ -39,18 +39,7 @@ class FakeVendor:
         self.drops = 0
         self.state: dict[str, Any] = {"state": "running"}
         self._lock = threading.Lock()
-        self._server = QuietServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     def answer(self, request: VendorRequest) -> tuple[int, Any]:
         """Return the status code and the JSON of an answer; 0 closes the connection."""

@@ -3,19 +3,18 @@
 import base64
 import json
 import secrets
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from tests.fake_ats import QuietServer
+from tests.local_server import LocalServer
 
 CLIENT_ID, CLIENT_SECRET = "console", "s3cret:&with signs"
 REDIRECT_URI = "http://provider.test/console/sign-in/openid/done"
@@ -41,7 +40,7 @@ class Misbehaviour:
     token: dict[str, Any] = field(default_factory=dict)
 
 
-class OpenIdIssuer:
+class OpenIdIssuer(LocalServer):
     """An issuer with one client. It refuses whatever the standards refuse."""
 
     def __init__(self, now: Callable[[], datetime], redirect_uri: str = REDIRECT_URI) -> None:
@@ -51,21 +50,7 @@ class OpenIdIssuer:
         self.algorithm = "RS256"
         self.requests: list[str] = []
         self._grants: dict[str, Grant] = {}
-        self._server: HTTPServer = QuietServer(("127.0.0.1", 0), _handler_class(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler_class(self))
 
     def use_elliptic_key(self) -> None:
         self.key, self.algorithm = ECKey.generate_key("P-256", {"kid": "second"}), "ES256"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.factories import ManualClock
-from tests.fake_ats import QuietServer
+from tests.local_server import LocalServer
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def redirect(location: str) -> Callable[..., int]:
     return status(302, b"", Location=location)
 
 
-class FakeVendor:
+class FakeVendor(LocalServer):
     """A vendor's API on 127.0.0.1. A subclass answers in `answer`, one request at a time.
 
     Requests are counted by `budget_client`; above `budget_limit` requests in a window of
@@ -163,18 +163,7 @@ class FakeVendor:
         self.before_request: list[Callable[[VendorRequest], None]] = []
         self._lock = threading.RLock()
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._server = QuietServer(("127.0.0.1", 0), _handler_class(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler_class(self))
 
     def answer(self, request: VendorRequest) -> Reply:
         """Check and carry out one request."""
