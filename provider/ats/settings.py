@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from provider.core.text_cleaning import clean_line
+from provider.core.yes_no import format_yes_no, parse_yes_no
 from provider.errors import Invalid
 
-YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 MAX_TEXT_LENGTH = 500
 _DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -53,12 +53,10 @@ class YesNo(Setting):
     default: Any = False
 
     def parse(self, text: str) -> bool:
-        if text.lower() not in YES_WORDS | NO_WORDS:
-            raise Invalid(f"{self.name} should be yes or no, not “{text}”")
-        return text.lower() in YES_WORDS
+        return parse_yes_no(self.name, text)
 
     def format(self, value: Any) -> str:
-        return "yes" if value else "no"
+        return format_yes_no(value)
 
 
 @dataclass(frozen=True)

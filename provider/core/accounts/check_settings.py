@@ -1,8 +1,9 @@
-"""The settings of an account that concern the decisions about background checks."""
+"""The settings of an account that concern background checks."""
 
 import re
 
 from provider.core.accounts.account import Account
+from provider.core.working_days import parse_region
 from provider.errors import Invalid
 
 # When a second person must confirm the completion of a check.
@@ -31,3 +32,13 @@ def set_notice_days(account: Account, text: str) -> None:
     if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= MAX_NOTICE_DAYS:
         raise Invalid(f"notice_days should be a whole number from 1 to {MAX_NOTICE_DAYS}")
     account.options = account.options | {"notice_days": int(text)}
+
+
+def holidays_region(account: Account) -> str:
+    """Return the country, or the part of one, of the setting; empty without one."""
+    return str(account.options.get("holidays") or "")
+
+
+def set_holidays(account: Account, text: str) -> None:
+    region = "" if text in ("", "none") else parse_region(text)
+    account.options = account.options | {"holidays": region}

@@ -11,8 +11,10 @@ from provider.config import parse_duration
 from provider.core.accounts.account import Account
 from provider.core.accounts.check_settings import (
     SECOND_PERSON_RULES,
+    holidays_region,
     notice_days,
     second_person_rule,
+    set_holidays,
     set_notice_days,
     set_second_person,
 )
@@ -36,7 +38,7 @@ from provider.core.accounts.screening_times import (
 from provider.core.email_address import mend_address, split_address
 from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
-from provider.core.working_days import parse_region
+from provider.core.yes_no import format_yes_no, parse_yes_no
 from provider.errors import Invalid
 
 NONE = "none"  # the text of a setting without a value
@@ -45,7 +47,6 @@ HOST_PATTERN = re.compile(rf"(\*\.)?{HOST_LABEL_PATTERN}(\.{HOST_LABEL_PATTERN})
 CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks per second
 MAX_REQUEST_RATE = 10_000  # calls per second
 MAX_CONTACT_LENGTH = 300  # characters of an e-mail address or a web address
-YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 
 
 @dataclass(frozen=True)
@@ -173,32 +174,7 @@ def _set_request_rate(account: Account, text: str) -> None:
 
 
 def _set_sandbox(account: Account, text: str) -> None:
-    if text.lower() not in YES_WORDS | NO_WORDS:
-        raise Invalid(f"sandbox should be yes or no, not “{text}”")
-    account.sandbox = text.lower() in YES_WORDS
-
-
-def _set_hide_names(account: Account, text: str) -> None:
-    _set_switch(account, "hide_names", text)
-
-
-def _set_check_copies(account: Account, text: str) -> None:
-    _set_switch(account, "check_copies", text)
-
-
-def _set_switch(account: Account, name: str, text: str) -> None:
-    if text.lower() not in YES_WORDS | NO_WORDS:
-        raise Invalid(f"{name} should be yes or no, not “{text}”")
-    account.options = account.options | {name: text.lower() in YES_WORDS}
-
-
-def _set_partial_results(account: Account, text: str) -> None:
-    _set_switch(account, "partial_results", text)
-
-
-def _set_holidays(account: Account, text: str) -> None:
-    region = "" if text in ("", NONE) else parse_region(text)
-    account.options = account.options | {"holidays": region}
+    account.sandbox = parse_yes_no("sandbox", text)
 
 
 def _set_display_name(account: Account, text: str) -> None:
@@ -219,6 +195,16 @@ def _contact_setting(name: str, label: str, description: str) -> CommonSetting:
     return CommonSetting(
         f"brand.{name}", label, description, change, _branding_reader(name), can_be_none=True
     )
+
+
+def _switch_setting(name: str, label: str, description: str) -> CommonSetting:
+    def change(account: Account, text: str) -> None:
+        account.options = account.options | {name: parse_yes_no(name, text)}
+
+    def read(account: Account) -> str:
+        return format_yes_no(account.options.get(name))
+
+    return CommonSetting(name, label, description, change, read, is_switch=True)
 
 
 def _branding_reader(name: str) -> Callable[[Account], str]:
@@ -315,44 +301,35 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             "Sandbox",
             "an account for trials, which sees samples too",
             _set_sandbox,
-            lambda account: "yes" if account.sandbox else "no",
+            lambda account: format_yes_no(account.sandbox),
             is_switch=True,
         ),
-        CommonSetting(
+        _switch_setting(
             "hide_names",
             "Hide names from reviewers",
             "reviewers of interviews see no name on the page of an interview before their own "
             "scorecard is in",
-            _set_hide_names,
-            lambda account: "yes" if account.hides_names_from_reviewers else "no",
-            is_switch=True,
         ),
-        CommonSetting(
+        _switch_setting(
             "partial_results",
             "Partial results of checks",
             "the outcome of each screening is shown before the whole check is completed",
-            _set_partial_results,
-            lambda account: "yes" if account.shows_partial_results else "no",
-            is_switch=True,
         ),
         CommonSetting(
             "holidays",
             "Public holidays",
             "of a country like GB, or of a part of one like US-CA: due dates of screenings leave "
             "them out; empty for the country of the time zone",
-            _set_holidays,
-            lambda account: str(account.options.get("holidays") or NONE),
+            set_holidays,
+            lambda account: holidays_region(account) or NONE,
             can_be_none=True,
         ),
-        CommonSetting(
+        _switch_setting(
             "check_copies",
             "Copy of the report for candidates of checks",
             "every candidate may read the report of her background check; without this, those who "
             "asked for it, and those in the United States and the United Kingdom, where the law "
             "says so",
-            _set_check_copies,
-            lambda account: "yes" if account.gives_check_copies else "no",
-            is_switch=True,
         ),
         CommonSetting(
             "second_person",
