@@ -1,7 +1,7 @@
 """`python -m tests.bench.serve bare|ours PORT` runs a measured app on our server.
 
 Our app runs without the dispatcher, because the usual way has none; deliveries are measured apart.
-It logs errors only, as the usual way's server is told to.
+It logs errors only, like the usual way's server.
 """
 
 import json

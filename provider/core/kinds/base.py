@@ -155,7 +155,7 @@ class AlertCause:
 
 @dataclass(frozen=True)
 class EmailParts:
-    """What an e-mail of the kind's own has beside the usual variables.
+    """The variables and files that a kind adds to an e-mail of its own.
 
     `attachments` are PDFs by their file name.
     """

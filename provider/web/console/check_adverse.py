@@ -34,7 +34,7 @@ ACT_MESSAGES = {
     "suspend": "The clock stands still.",
     "resume": "The clock goes on.",
     "final": "The final notice is on its way.",
-    "withdraw": "The adverse action is withdrawn. The candidate is told.",
+    "withdraw": "The adverse action is withdrawn. The candidate gets an e-mail.",
     "send-again": "The notice is on its way again.",
     "other-way": "It is recorded how the notice reached the candidate.",
 }

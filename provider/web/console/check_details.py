@@ -1,4 +1,4 @@
-"""What the candidate of a check has told: masked, until somebody says why it must be shown.
+"""The details of a check's candidate: masked, until a person of the staff gives a reason.
 
 Each access is an act of the audit log, with the names of the fields, and an event of the order with
 the reason. A reason that somebody typed may name the candidate, so the audit log does not have it.
@@ -27,7 +27,7 @@ from provider.web.console.authentication import current_staff, record_act, requi
 
 routes = Blueprint("details", __name__, url_prefix="/details")
 
-# What a consent has beside the details.
+# The fields that a consent has beside the details.
 CONSENT_LABELS = {"signature": "Name typed", "ip_address": "IP address", "user_agent": "Browser"}
 FIELD, ALL = "field", "all"  # the names of a field of the form, and of its button for everything
 
@@ -85,7 +85,7 @@ def list_details(check: Check, shown: Collection[str] = ()) -> list[DetailRow]:
             for (name, label), value in zip(CONSENT_LABELS.items(), values, strict=True)
             if value
         ]
-    # What a candidate has typed before the consent is not shown.
+    # Details that a candidate types before the consent are not shown.
     details = {} if check.status == PENDING else check.decrypt_details(secret_box)
     return rows + [
         _build_row(name, str(field.label), details[name], shown)

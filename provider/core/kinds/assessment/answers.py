@@ -35,7 +35,7 @@ class UnreadText(Invalid):
 
 
 class SavedAnswer(NamedTuple):
-    """What is saved of the answer to one item; the defaults are those of an item without a row."""
+    """The saved answer to one item; the defaults are those of an item without a row."""
 
     value: Any = None
     typed: str | None = None

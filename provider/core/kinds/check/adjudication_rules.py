@@ -82,7 +82,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the rules propose for one screening.
+    """The disposition that the rules propose for one screening.
 
     `rule_number` counts the rules from 1. It is None where no rule decided: without a record, or
     for a record that no rule matches.

@@ -1,4 +1,4 @@
-"""What runs by itself about adverse actions : the ends of clocks, and notices that came back."""
+"""The scheduled work on adverse actions: the ends of clocks, and notices that came back."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What belongs to one check beside its order: the country, and what the candidate wants to get."""
+"""The data of a check beside its order: the country, and the copies that the candidate wants."""
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column

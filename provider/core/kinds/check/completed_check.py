@@ -1,4 +1,4 @@
-"""What follows the result of a check: notices to the candidate, a renewal, a newer check."""
+"""A check after its result: the notices of adverse actions, the renewal, and a newer check."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ else:
 
 
 class CompletedCheck(OrderBase):
-    """The part of a check that has to do with what follows its result."""
+    """The part of a check with its adverse actions and its renewal."""
 
     if TYPE_CHECKING:
         adverse_actions: Mapped[list[AdverseAction]]

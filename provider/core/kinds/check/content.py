@@ -71,7 +71,7 @@ DISCLOSURE, RIGHTS, PRIVACY, AUTHORIZATION = PURPOSES = (
     "privacy",
     "authorization",
 )
-# What a screening takes from its type, where the document leaves it out.
+# A screening takes these fields from its type where the document leaves them out.
 USUAL_FIELDS = ("asks", "documents", "working_days", "performer")
 
 

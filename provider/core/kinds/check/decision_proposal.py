@@ -9,7 +9,7 @@ from provider.storage import secrets
 from provider.storage.database import Base
 
 COMPLETION, REVISION = "completion", "revision"
-# What became of a proposal; empty while it is open.
+# The answers to a proposal; empty while it is open.
 CONFIRMED, SENT_BACK, WITHDRAWN_PROPOSAL = "confirmed", "sent back", "withdrawn"
 _OPEN_SQL = text("answer = ''")
 

@@ -11,7 +11,7 @@ from provider.storage.database import Base
 from provider.texts import LazyText
 from provider.texts import lazy_gettext as _
 
-# What became of a dispute; empty while it is open.
+# The answers to a dispute; empty while it is open.
 UPHELD, CORRECTED, RETRACTED = "upheld", "corrected", "retracted"
 # Why the candidate disputes a finding.
 OTHER = "other"

@@ -1,4 +1,4 @@
-"""Masking of what a candidate has told: the staff see the end of a value until they say why."""
+"""Masking of a candidate's details: the staff see the end of a value until they give a reason."""
 
 from collections.abc import Mapping
 

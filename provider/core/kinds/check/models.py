@@ -132,7 +132,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
 
     @property
     def country(self) -> str:
-        """Where the candidate lives, as an ISO 3166 code; empty before the candidate said it."""
+        """Where the candidate lives, as an ISO 3166 code; empty before the candidate chose one."""
         return self.case.country if self.case else ""
 
     def find_task(self, screening: str) -> ScreeningTask:

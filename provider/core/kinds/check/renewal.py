@@ -1,6 +1,7 @@
 """The day on which a check is to be renewed, for packages whose checks are valid for some months.
 
-The ATS orders the new check. The staff are told in time, and mark what they have taken care of.
+The ATS orders the new check. The overview lists a renewal 30 days before its day, and staff mark
+those that are done.
 """
 
 import calendar

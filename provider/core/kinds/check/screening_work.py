@@ -1,6 +1,6 @@
 """The acts of staff on a screening: claim it, hand it over, and give it back.
 
-The caller has locked the check, so that of two people who claim at once the second one is told.
+The caller has locked the check: of two people who claim at once, the second one gets an error.
 """
 
 from collections.abc import Sequence

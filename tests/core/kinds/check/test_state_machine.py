@@ -198,7 +198,7 @@ class CheckLife(RuleBasedStateMachine):
     @invariant()
     def wire_never_goes_backwards(self) -> None:
         wire = self.read_wire()
-        assert wire[: len(self.wire)] == self.wire, "what was told is not changed"
+        assert wire[: len(self.wire)] == self.wire, "a callback that was sent is not changed"
         self.wire = wire
         revisions = [revision for revision, _ in wire]
         assert revisions == sorted(set(revisions))
