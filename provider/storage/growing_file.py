@@ -41,7 +41,7 @@ class GrowingFile:
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
 
-    def write(self, start: int, data: bytes) -> None:
+    def write(self, start: int, data: bytes | memoryview) -> None:
         """Write bytes durably from the offset `start` on."""
         view = memoryview(data)
         while view:

@@ -14,17 +14,16 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
-from weakref import WeakSet
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from provider.web import body_limits
+from provider.web import body_limits, request_bodies
+from provider.web.request_bodies import MEMORY_BUFFER_BYTES, PieceBody
 from provider.web.request_time import RECEIVE_SECONDS_KEY
 
 REQUEST_THREADS = 8
@@ -34,7 +33,6 @@ OTHER_OPEN_FILES = 500  # databases, deliveries, modules
 IDLE_TIMEOUT_SECONDS = 120  # of a connection that neither sends nor receives
 STOP_TIMEOUT_SECONDS = 15.0  # for running requests and unsent responses
 CHECK_INTERVAL_SECONDS = 1
-MEMORY_BUFFER_BYTES = 64 * 1024  # of one body or response; the rest is in a temporary file
 RECEIVED_BYTES_PER_TURN = 64 * 1024
 # One fast reader of a large file must not keep the main thread from the other connections.
 SENT_BYTES_PER_TURN = 1024 * 1024
@@ -184,40 +182,13 @@ class _RequestParser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.body_rcv is not None:
-            max_bytes = body_limits.max_body_bytes(self.path)
-            buffer = _LimitedBuffer(self.adj.inbuf_overflow, max_bytes)
-            if max_bytes > body_limits.MAX_BODY_BYTES:
-                if len(_large_bodies) >= body_limits.MAX_LARGE_BODIES:
-                    buffer = _LimitedBuffer(self.adj.inbuf_overflow, body_limits.MAX_BODY_BYTES)
-                else:
-                    _large_bodies.add(buffer)
-            self.body_rcv.buf = buffer
+            self.body_rcv.buf = request_bodies.open_body(self.content_length, self.path)
 
-
-class _LimitedBuffer(OverflowableBuffer):  # type: ignore[misc]
-    """A body that is dropped once it exceeds its limit; its length still counts every byte."""
-
-    buf: Any
-    strbuf: bytes
-
-    def __init__(self, memory_bytes: int, max_bytes: int) -> None:
-        super().__init__(memory_bytes)
-        self._max_bytes, self._received_bytes = max_bytes, 0
-
-    def __len__(self) -> int:
-        return self._received_bytes
-
-    def append(self, data: bytes) -> None:
-        self._received_bytes += len(data)
-        if self._received_bytes <= self._max_bytes:
-            super().append(data)
-        elif self.buf or self.strbuf:
-            self.close()
-            self.buf, self.strbuf = None, b""
-
-
-# The bodies that may be large, and that some connection still has. The main thread alone adds.
-_large_bodies: WeakSet[_LimitedBuffer] = WeakSet()
+    @property
+    def window(self) -> memoryview | None:
+        """The memory for the rest of a body in a piece buffer."""
+        body = self.body_rcv.getbuf() if self.body_rcv else None
+        return body.window if isinstance(body, PieceBody) else None
 
 
 class _Task(WSGITask):  # type: ignore[misc]
@@ -227,6 +198,16 @@ class _Task(WSGITask):  # type: ignore[misc]
         environ: dict[str, Any] = super().get_environment()
         environ[RECEIVE_SECONDS_KEY] = time.monotonic() - self.request.began_at
         return environ
+
+    def set_close_on_finish(self) -> None:
+        """Close the connection after the response, unless a 204 or a 304 alone asks for it.
+
+        waitress closes it because such a response has no Content-Length. Every piece of an upload
+        would then need a new connection.
+        """
+        connection = self.request.headers.get("CONNECTION", "").lower()
+        if self.has_body or self.version != "1.1" or connection == "close":
+            super().set_close_on_finish()
 
 
 class _ErrorTask(ErrorTask):  # type: ignore[misc]
@@ -306,6 +287,17 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.server.pull_trigger()
         else:
             super().service()
+
+    def recv(self, buffer_size: int) -> bytes | memoryview:
+        """Receive into the piece buffer of a body; waitress receives everything else."""
+        window = self.request.window if self.request else None
+        if not window:
+            data: bytes = super().recv(buffer_size)
+            return data
+        count = self.socket.recv_into(window)
+        if not count:
+            self.handle_close()
+        return window[:count]
 
     def handle_write(self) -> None:
         self._bytes_left_in_turn = SENT_BYTES_PER_TURN

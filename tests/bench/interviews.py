@@ -282,7 +282,7 @@ def _nginx(folder: Path) -> Iterator[int]:
     user = "user root;\n" if os.getuid() == 0 else ""
     (folder / "nginx.conf").write_text(
         f"{user}daemon off;\npid {folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}"
-        f"server {{ listen 127.0.0.1:{port}; root {folder}/files; client_max_body_size 2m;\n"
+        f"server {{ listen 127.0.0.1:{port}; root {folder}/files; client_max_body_size 4m;\n"
         "location / { dav_methods PUT; } }\n}\n"
     )
     command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]

@@ -14,6 +14,7 @@ import requests
 from werkzeug.wsgi import wrap_file
 
 from provider.app import ContractFlask
+from provider.core.kinds.interview.uploads import MAX_PIECE_BYTES
 from provider.services import Services
 from provider.web import body_limits, http_server
 from provider.web.body_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, MAX_DOCUMENT_BODY_BYTES
@@ -217,7 +218,7 @@ def test_only_form_of_document_may_be_large(monkeypatch: pytest.MonkeyPatch) -> 
         for path in (f"{order}/consent", f"{order}/documents/identity/x/remove", "/assessments"):
             assert send(url, path, MAX_BODY_BYTES + 1) == "0"
         monkeypatch.setattr(body_limits, "MAX_LARGE_BODIES", 0)
-        assert send(url, f"{order}/documents/identity", MAX_BODY_BYTES + 1) == "0"
+        assert send(url, f"{order}/documents/identity", MAX_PIECE_BYTES + 1) == "0"
         assert send(url, f"{order}/documents/identity", 1000) == "1000"
 
 

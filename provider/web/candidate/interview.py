@@ -261,4 +261,4 @@ def _handle_wrong_offset(error: WrongOffset) -> ResponseReturnValue:
 def _handle_large_body(error: RequestEntityTooLarge) -> ResponseReturnValue:
     if not wants_json():
         return error
-    return jsonify(error=gettext("A piece of a recording should have at most 1 MiB")), 413
+    return jsonify(error=gettext("A piece of a recording should have at most 4 MiB")), 413

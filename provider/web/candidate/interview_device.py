@@ -7,12 +7,13 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from provider.core.kinds.interview import Interview
-from provider.core.kinds.interview.uploads import MAX_PIECE_BYTES
 from provider.core.orders import INVITE, Link
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web.candidate.session import CandidateRequest, order_for_read
 from provider.web.qr_code import qr_code
+
+MAX_MEASURED_BYTES = 1024 * 1024
 
 routes = Blueprint("device", __name__)
 
@@ -20,7 +21,7 @@ routes = Blueprint("device", __name__)
 @routes.url_value_preprocessor
 def _limit_body(*_: Any) -> None:
     # The CSRF check may read the body before the view runs, so the limit is set before it.
-    request.max_content_length = MAX_PIECE_BYTES
+    request.max_content_length = MAX_MEASURED_BYTES
 
 
 @routes.post("/line")

@@ -2,7 +2,7 @@
 
     POST   …/questions/N/takes   announces a take; the same take again: the same upload
     HEAD   …/uploads/ID          answers with Upload-Offset, the number of received bytes
-    PATCH  …/uploads/ID          sends the piece that begins at Upload-Offset, at most 1 MiB
+    PATCH  …/uploads/ID          sends the piece that begins at Upload-Offset, at most 4 MiB
     DELETE …/uploads/ID          ends an upload that the candidate does not want to send
     GET    …/uploads/ID          answers with JSON: whether the take is saved, and whether it plays
 
@@ -157,8 +157,8 @@ def receive_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
     if is_growing:
         return _append(public_id, piece, data, answer_headers)
     if piece.is_last:
-        return _join(public_id, piece, data)
-    return _store_piece(public_id, piece, data)
+        return _join(public_id, piece, bytes(data))
+    return _store_piece(public_id, piece, bytes(data))
 
 
 def terminate(public_id: str, upload_id: str) -> ResponseReturnValue:
@@ -199,16 +199,13 @@ def _has_pieces(upload: Upload) -> bool:
 
 
 def _append(
-    public_id: str, piece: Piece, data: bytes, answer_headers: dict[str, str]
+    public_id: str, piece: Piece, data: bytes | memoryview, answer_headers: dict[str, str]
 ) -> ResponseReturnValue:
     """Append a piece to the upload's file. The lock makes two tabs act one after the other."""
     with current_services().media.open_growing(piece.growing_key) as file:
-        with current_services().db.reading() as session:
-            if (received := count_received(session, piece.upload_id)) != piece.start:
-                raise WrongOffset(received)
-        if file.size < piece.start:
-            _restart(public_id, piece)
-            raise WrongOffset(0)
+        # Another request may have changed the file since the transaction.
+        if file.size != piece.start:
+            _require_offset(public_id, piece, file.size)
         file.write(piece.start, data)
         if piece.is_last:
             return _save_file(public_id, piece, file)
@@ -224,6 +221,19 @@ def _append(
         if is_counted:
             return "", 204, answer_headers | {"Upload-Offset": str(piece.end)}
         return _count_bytes(public_id, piece)  # says what has changed meanwhile
+
+
+def _require_offset(public_id: str, piece: Piece, file_size: int) -> None:
+    """Raise WrongOffset unless the bytes before the piece are counted and in the file.
+
+    A file may have more bytes than are counted: a crash left them.
+    """
+    with current_services().db.reading() as session:
+        if (received := count_received(session, piece.upload_id)) != piece.start:
+            raise WrongOffset(received)
+    if file_size < piece.start:
+        _restart(public_id, piece)
+        raise WrongOffset(0)
 
 
 def _store_piece(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.http import http_date
 
 from provider.errors import ProviderError
+from provider.web.request_bodies import read_without_copy
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-defer-length,checksum,termination,expiration"
@@ -128,8 +129,11 @@ def parse_piece_headers() -> PieceHeaders:
     return PieceHeaders(start, size, take_size, _parse_repr_digest(), _parse_checksum())
 
 
-def read_piece(headers: PieceHeaders) -> bytes:
-    """Return the body of a piece. Raises UploadRejected when it is not whole or not right."""
+def read_piece(headers: PieceHeaders) -> bytes | memoryview:
+    """Return the body of a piece; a view ends with the request.
+
+    Raises UploadRejected when the body is not whole or not right.
+    """
     data = _read_body()
     if headers.size not in (None, len(data)):
         raise UploadRejected(400, "The piece did not arrive whole. Please send it again")
@@ -142,8 +146,10 @@ def read_piece(headers: PieceHeaders) -> bytes:
     return data
 
 
-def _read_body() -> bytes:
+def _read_body() -> bytes | memoryview:
     """Return what has arrived; empty when the browser went away."""
+    if view := read_without_copy(request.environ["wsgi.input"]):
+        return view
     try:
         return request.get_data(cache=False)
     except ClientDisconnected:

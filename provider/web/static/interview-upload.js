@@ -6,6 +6,8 @@ import { createRequester, sha256 } from "./interview-request.js";
 
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
 const MIN_PIECE_BYTES = 64 * 1024;
+const FIRST_PIECE_BYTES = 1024 * 1024;
+const QUICK_SECONDS = 2; // a line that sends a piece in this time may have a larger one
 const MAX_DIGEST_BYTES = 100_000_000; // of a take whose whole digest is sent: it is read at once
 const MAX_CSRF_REFRESHES = 20;
 const MAX_REJECTIONS = 5; // of the pieces of one upload; then the take is sent as another one
@@ -47,7 +49,9 @@ export function sendTake(
   let uploadUrl = null; // where the pieces go; null: the take is not announced
   let offset = null; // the bytes that the server has; null: unknown
   let isEnded = false; // the server has the length and every byte
-  let pieceBytes = maxPieceBytes;
+  let largestPieceBytes = maxPieceBytes;
+  let pieceBytes = Math.min(FIRST_PIECE_BYTES, maxPieceBytes);
+  let isQuick = true; // the last piece was
   let failures = 0; // since the last piece that arrived
   let rejections = 0; // of pieces of this upload
   let csrfRefreshes = 0;
@@ -128,7 +132,9 @@ export function sendTake(
     const report = (sent) => onProgress(Math.min(total, start + sent), size);
     const response = await send("PATCH", uploadUrl, headers, piece, report);
     if (response.status === 204) {
-      onSent(piece.size, (performance.now() - startedAt) / 1000);
+      const seconds = (performance.now() - startedAt) / 1000;
+      isQuick = seconds < QUICK_SECONDS;
+      onSent(piece.size, seconds);
       isEnded = isLast;
     }
     return response;
@@ -147,7 +153,7 @@ export function sendTake(
     if (kind === ASK) isEnded = false;
     if (kind === PIECE && status < 300) {
       failures = 0;
-      pieceBytes = Math.min(pieceBytes * 2, maxPieceBytes);
+      if (isQuick) pieceBytes = Math.min(pieceBytes * 2, largestPieceBytes);
     }
     if (offset !== null) onProgress(Math.min(offset, size), size);
     return true;
@@ -175,6 +181,7 @@ export function sendTake(
     else if (isUnknownUpload) uploadUrl = null; // announce the take again
     // A line that breaks again and again lets a smaller piece through.
     if (canShrink(isPiece)) pieceBytes = Math.floor(pieceBytes / 2);
+    if (status === 413) largestPieceBytes = pieceBytes;
     offset = null;
     isEnded = false;
     failures++;

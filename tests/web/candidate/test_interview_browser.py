@@ -137,7 +137,7 @@ def received_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     read_body = tus._read_body
 
-    def read_and_count() -> bytes:
+    def read_and_count() -> bytes | memoryview:
         body = read_body()
         sizes.append(len(body))
         return body

@@ -34,6 +34,22 @@ QUESTIONS = [
     {"key": "why", "text": "Why us?", "think_seconds": 60, "answer_seconds": 600, "takes": 3}
 ]
 UPLOAD_URLS = "**/uploads/*"
+MEBIBYTE = 1024 * 1024
+# The size of a body is not among the headers that a test sees.
+SEND_LARGE_TAKE_SCRIPT = """async ({ total, maxPieceBytes }) => {
+    const send = XMLHttpRequest.prototype.send;
+    XMLHttpRequest.prototype.send = function (body) {
+        this.setRequestHeader("X-Size", body?.size ?? 0);
+        return send.call(this, body);
+    };
+    const { sendTake } = await import("/static/interview-upload.js");
+    const target = { id: "take", type: "video/webm", url: "/announced", csrf: "", maxPieceBytes };
+    const take = sendTake(target, {});
+    take.add(new Blob([new Uint8Array(total)]));
+    take.finish();
+    const late = new Promise((resolve) => setTimeout(resolve, 20_000, { state: "not saved" }));
+    return (await Promise.race([take.saved, late])).state;
+}"""
 OFFLINE_TEXT = "No connection: your answer is stored on this device"
 
 
@@ -367,3 +383,42 @@ def test_lost_answer_to_a_piece_does_not_stop_the_sending(
     sent = "take.saved.then(({ state }) => state)"
     assert page.evaluate(f"Promise.race([{sent}, {late}])") == "saved"
     assert lengths == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("allowed_bytes", "sizes"),
+    [
+        (4 * MEBIBYTE, [1, 2, 4, 4, 1]),
+        # After the refusal of 2 MiB no such piece is tried again.
+        (1.5 * MEBIBYTE, [1, 2, *[1] * 11]),
+    ],
+)
+def test_pieces_grow_on_a_quick_line_up_to_what_is_allowed(
+    live_server: LiveServer, page: Page, invited: str, allowed_bytes: float, sizes: list[int]
+) -> None:
+    total, sent, received = 12 * MEBIBYTE, list[float](), 0
+
+    def answer(route: Route) -> None:
+        nonlocal received
+        method, headers = route.request.method, route.request.headers
+        if method == "PATCH":
+            size = int(headers["x-size"])
+            sent.append(size / MEBIBYTE)
+            received += size if size <= allowed_bytes else 0
+            if size > allowed_bytes:
+                route.fulfill(status=413)
+                return
+        status = {"POST": 201, "PATCH": 204, "GET": 200}[method]
+        answer_headers = {"Location": "/upload", "Upload-Offset": str(received)}
+        if method == "GET":
+            state = "saved" if received == total else "receiving"
+            route.fulfill(json={"state": state}, headers=answer_headers)
+        else:
+            route.fulfill(status=status, headers=answer_headers)
+
+    start_interview(page, live_server.services, invited)
+    page.route("**/announced", answer)
+    page.route("**/upload", answer)
+    arguments = {"total": total, "maxPieceBytes": 4 * MEBIBYTE}
+    assert page.evaluate(SEND_LARGE_TAKE_SCRIPT, arguments) == "saved"
+    assert sent == sizes

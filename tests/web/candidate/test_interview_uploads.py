@@ -360,7 +360,7 @@ def test_two_tabs_that_send_one_take_save_it_once(
     read_piece = tus.read_piece
     statuses = []
 
-    def read_beside_another_tab(headers: PieceHeaders) -> bytes:
+    def read_beside_another_tab(headers: PieceHeaders) -> bytes | memoryview:
         monkeypatch.setattr(tus, "read_piece", read_piece)
         data = read_piece(headers)
         statuses.append(send_piece(client, half_sent, DATA[HALF:2500], HALF).status_code)

@@ -40,7 +40,7 @@ from provider.texts import gettext_noop
 
 FOLDER = "uploads"  # in media storage: FOLDER/UPLOAD/PIECE
 GROWING_FILE = "take"  # the name of a file that grows, instead of pieces
-MAX_PIECE_BYTES = 1024 * 1024
+MAX_PIECE_BYTES = 4 * 1024 * 1024
 # The highest bit rates that `interview-line.js` asks of a recorder, picture and sound together.
 AGREED_BYTES_PER_SECOND = (800_000 + 64_000) // 8
 QUOTA_FACTOR = 2  # recorders exceed the agreed rate, and a take may be sent a second time
