@@ -20,7 +20,7 @@ from provider.app import ContractFlask
 from provider.cli import main
 from provider.config import Settings
 from provider.web import http_server
-from provider.web.body_limits import MAX_BODY_BYTES
+from provider.web.body_limits import MAX_BODY_BYTES, max_body_bytes
 from tests import nginx
 from tests.conftest import app_for
 from tests.factories import build_services
@@ -98,6 +98,18 @@ needs_nginx = pytest.mark.skipif(not nginx.is_installed(), reason="nginx is not 
 
 def test_guide_names_the_connections_of_nginx() -> None:
     assert all(f"`{words}`" in GUIDE for words in (nginx.WORKER_CONNECTIONS, nginx.WORKER_FILES))
+
+
+@pytest.mark.parametrize(
+    "path", [f"/c/o/{'x' * 22}/documents/identity", f"/c/o/{'x' * 22}/uploads/{'y' * 22}"]
+)
+def test_nginx_allows_the_large_bodies_of_the_server(path: str) -> None:
+    configuration = nginx.SAMPLE_FILE.read_text("utf-8")
+    limits = re.findall(r"location ~ (\S+) \{\s+client_max_body_size (\d+)m;", configuration)
+    sizes = [
+        int(megabytes) * 1024 * 1024 for location, megabytes in limits if re.match(location, path)
+    ]
+    assert sizes == [max_body_bytes(path)]
 
 
 @needs_nginx
