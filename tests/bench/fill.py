@@ -80,7 +80,7 @@ FILL_SQL = (
     "CASE k WHEN 1 THEN 'criminal' ELSE 'added-' || k END, "
     "CASE k % 5 WHEN 0 THEN 'identity' WHEN 1 THEN 'criminal_record' WHEN 2 THEN 'sanctions' "
     f"ELSE 'employment' END, 'staff', {TASK_STATE_SQL}, "
-    "CASE WHEN k % 3 = 0 THEN 'colleague-' || i % 50 || '@provider.test' END, "
+    "CASE WHEN k % 3 = 0 THEN 'colleague-' || (i % 50) || '@provider.test' END, "
     f"'{PLACED_DAY:%Y-%m}-' || (10 + i % 19), "
     """CASE WHEN k > 1 THEN '{"key": "added-' || k || '", "name": "Added ' || k || '"}' END, """
     f"{TIMESTAMP_SQL}, CASE WHEN i % 10 <> 6 THEN {TIMESTAMP_SQL} END "
