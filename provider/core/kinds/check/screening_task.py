@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, String, TextClause, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from provider.core.orders import Order
@@ -29,7 +29,20 @@ TASK_LABELS = {
 }
 
 # The partial indexes of the queue, whose condition has no parameter, or no planner could use them.
-IS_OPEN, IS_FREE = text("done_at IS NULL"), text("done_at IS NULL AND assignee IS NULL")
+IS_OPEN, IS_ENDED = text("done_at IS NULL"), text("done_at IS NOT NULL")
+IS_FREE = text("done_at IS NULL AND assignee IS NULL")
+IS_ASSIGNED = text("done_at IS NULL AND assignee IS NOT NULL")
+# Of each index: its name, the columns before those of the sort order, and those after them, which
+# the queue compares when filters are combined.
+QUEUE_INDEXES: tuple[tuple[str, tuple[str, ...], tuple[str, ...], TextClause | None], ...] = (
+    ("open", (), (), IS_OPEN),
+    ("free", (), (), IS_FREE),
+    ("state", ("state",), ("screening_type", "assignee"), None),
+    ("account", ("account_id",), ("screening_type", "state", "assignee"), IS_OPEN),
+    ("type", ("screening_type",), ("state", "assignee"), IS_OPEN),
+    ("assignee", ("assignee",), ("screening_type", "state"), IS_ASSIGNED),
+    ("ended", ("account_id", "state"), ("screening_type", "assignee"), IS_ENDED),
+)
 
 
 class ScreeningTask(Base):
@@ -46,23 +59,17 @@ class ScreeningTask(Base):
     __tablename__ = "screening_tasks"
     __table_args__ = (
         UniqueConstraint("order_id", "key"),
-        Index("ix_screening_tasks_state", "state", "due_on", "id"),
         *(
             Index(
                 f"ix_screening_tasks_{name}",
                 *columns,
                 "due_on",
                 "id",
+                *compared,
                 sqlite_where=condition,
                 postgresql_where=condition,
             )
-            for name, columns, condition in (
-                ("open", (), IS_OPEN),
-                ("account", ("account_id",), IS_OPEN),
-                ("type", ("screening_type",), IS_OPEN),
-                ("assignee", ("assignee",), IS_OPEN),
-                ("free", (), IS_FREE),
-            )
+            for name, columns, compared, condition in QUEUE_INDEXES
         ),
         Index(
             "ix_screening_tasks_keep_days",
