@@ -1,6 +1,7 @@
 """SQL statements that are compiled once and then run by the driver itself.
 
-Only the poll, the dispatcher's claims and the placing of an order use them: these run most often.
+Only the poll, the dispatcher's claims and the placing of an order use them, because these run most
+often, and the console's bounded search, which runs one statement for each account.
 SQLAlchemy needs ten times as long to prepare a statement and to wrap its rows as SQLite needs to
 run it. Values are converted
 by their columns' types, and errors are SQLAlchemy's.

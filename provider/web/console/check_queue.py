@@ -1,11 +1,12 @@
 """The queue of screenings: what of all checks has to be done, the earliest due date first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from flask import Blueprint, render_template
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.core.accounts import Account
@@ -17,6 +18,7 @@ from provider.core.kinds.check.screening_task import (
 )
 from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.screening_work import (
+    IS_ENDED_TASK,
     IS_OPEN_TASK,
     OVERDUE,
     describe_task,
@@ -27,17 +29,16 @@ from provider.core.orders import Order
 from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, requires
+from provider.web.console.bounded_search import Column, Filter, FoundPage, search_page
 from provider.web.console.order_list import list_account_names
-from provider.web.console.pagination import Sorting, paginate, read_filter_value
+from provider.web.console.pagination import Page, Sorting, read_filter_value
 
 routes = Blueprint("screenings", __name__, url_prefix="/screenings")
 
-COLUMNS: tuple[Any, ...] = (ScreeningTask.public_id, ScreeningTask.id, ScreeningTask.due_on)
 BY_DUE_DATE = Sorting(
     ScreeningTask.public_id, (ScreeningTask.due_on, ScreeningTask.id), descending=False
 )
 MINE, FREE = "mine", "free"
-MAX_ACCOUNT_PARTITIONS = 20  # accounts; with more, one scan is quicker
 
 
 @dataclass(frozen=True)
@@ -68,43 +69,66 @@ def listing() -> str:
             name: read_filter_value(name, [value for value, _ in options])
             for name, options in choices.items()
         }
-        partitions = find_partitions(session, args, today)
-        page = paginate(session, select(*COLUMNS), BY_DUE_DATE, partitions)
-        tasks = session.scalars(row_query([row.id for row in page.rows])).all()
+        found = search_page(session, BY_DUE_DATE, build_filter(session, args, today))
+        tasks = session.scalars(row_query([key[-1] for key in found.keys])).all()
         return render_template(
             "console/check/queue.html",
-            page=page,
+            page=_build_page(session, found, tasks),
             rows=[_build_row(task, services.now()) for task in tasks],
             choices=choices,
             args=args,
         )
 
 
-def find_partitions(
-    session: Session, args: dict[str, str], today: date
-) -> list[ColumnElement[bool]]:
-    """Return the conditions of the list, each with an index in the sort order."""
-    conditions: list[ColumnElement[bool]] = []
-    is_of_ended = args["state"] in (DONE, WITHDRAWN)
-    if not is_of_ended:
-        conditions.append(IS_OPEN_TASK)
-    if args["state"]:
-        conditions.append(ScreeningTask.state == args["state"])
-    if args["type"]:
-        conditions.append(ScreeningTask.screening_type == args["type"])
+def build_filter(session: Session, args: dict[str, str], today: date) -> Filter:
+    """Return the filter of the list; the partitions are the accounts of the filter or the person.
+
+    Of the other filters, an index finds the one that usually matches the fewest screenings, and
+    the rest is compared.
+    """
+    state, staff = args["state"], current_staff()
+    is_of_ended = state in (DONE, WITHDRAWN)
+    filters: dict[str, tuple[Column, str | None]] = {}
     if args["whose"] == MINE:
-        conditions.append(ScreeningTask.assignee == current_staff().email)
-    elif args["whose"] == FREE:
-        conditions.append(ScreeningTask.assignee.is_(None))
-    if args["due"]:
-        conditions.append(ScreeningTask.due_on < today)
+        filters[MINE] = ScreeningTask.assignee, staff.email
+    if args["type"]:
+        filters["type"] = ScreeningTask.screening_type, args["type"]
+    if state:
+        filters["state"] = ScreeningTask.state, state
+    if args["whose"] == FREE:
+        filters[FREE] = ScreeningTask.assignee, None
+    account_ids = staff.account_ids
     if args["account"]:
         account_id = session.scalar(select(Account.id).where(Account.public_id == args["account"]))
-        return [and_(ScreeningTask.account_id == account_id, *conditions)]
-    account_ids = current_staff().account_ids
-    if account_ids is None or len(account_ids) > MAX_ACCOUNT_PARTITIONS:
-        return [and_(*conditions)]
-    return [and_(ScreeningTask.account_id == number, *conditions) for number in account_ids]
+        account_ids = (account_id,) if account_id else ()
+    name = next(iter(filters), "")
+    if is_of_ended:
+        name = "state"
+    elif account_ids is not None:
+        name = ""
+    indexed = [filters.pop(name)] if name else []
+    conditions = [column == value for column, value in indexed]
+    if is_of_ended and account_ids is not None:
+        conditions.append(IS_ENDED_TASK)
+    elif name != "state":
+        conditions.append(IS_OPEN_TASK)
+    if args["due"]:
+        conditions.append(ScreeningTask.due_on < today)
+    compared = tuple(filters.values())
+    if account_ids is None:
+        return Filter(tuple(conditions), compared)
+    return Filter(tuple(conditions), compared, ScreeningTask.account_id, account_ids)
+
+
+def _build_page(session: Session, found: FoundPage, tasks: Sequence[ScreeningTask]) -> Page:
+    """Return the page of the tasks; a key where the search stopped may be of another task."""
+    task_ids = [key[-1] for key in (found.previous_key, found.next_key) if key]
+    query = select(ScreeningTask.id, ScreeningTask.public_id).where(ScreeningTask.id.in_(task_ids))
+    public_ids = {row.id: row.public_id for row in session.execute(query)}
+    previous_id, next_id = (
+        public_ids[key[-1]] if key else None for key in (found.previous_key, found.next_key)
+    )
+    return Page(tasks, previous_id, next_id, found.is_partial)
 
 
 def row_query(ids: list[int]) -> Select[Any]:

@@ -18,11 +18,15 @@ Column = InstrumentedAttribute[Any]
 
 @dataclass(frozen=True)
 class Page:
-    """The rows of one page, and the cursors of its neighbours; None at either end."""
+    """The rows of one page, and the cursors of its neighbours; None at either end.
+
+    `is_partial` says that the search for rows stopped before the page was full.
+    """
 
     rows: Sequence[Any]
     previous_cursor: str | None  # the `after` argument of the page before
     next_cursor: str | None  # the `before` argument of the page after
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def paginate(
     """
     cursor, is_backwards = read_cursor(session, sorting)
     is_descending = sorting.descending != is_backwards
-    order = [_in_direction(column, is_descending) for column in sorting.columns]
+    order = [in_direction(column, is_descending) for column in sorting.columns]
     conditions: list[ColumnElement[bool]] = []
     if cursor:
         row_key, cursor_key = tuple_(*sorting.columns), tuple_(*cursor)
@@ -92,19 +96,20 @@ def _first_ids(
     first = [
         select(sorting.cursor_column.label("cursor"), *labels)
         .where(partition, *conditions)
-        .order_by(*(_in_direction(column, is_descending) for column in sorting.columns))
+        .order_by(*(in_direction(column, is_descending) for column in sorting.columns))
         .limit(PAGE_SIZE + 1)
         .subquery()
         for partition in partitions
     ]
     merged = union_all(*map(select, first)).subquery()
-    order = [_in_direction(merged.c[name], is_descending) for name in names]
+    order = [in_direction(merged.c[name], is_descending) for name in names]
     return select(merged.c.cursor).order_by(*order).limit(PAGE_SIZE + 1)
 
 
-def _in_direction(column: Any, is_descending: bool) -> ColumnElement[Any]:
-    in_direction: ColumnElement[Any] = column.desc() if is_descending else column.asc()
-    return in_direction
+def in_direction(column: Any, is_descending: bool) -> ColumnElement[Any]:
+    """Return an element of ORDER BY."""
+    element: ColumnElement[Any] = column.desc() if is_descending else column.asc()
+    return element
 
 
 def read_cursor(session: Session, sorting: Sorting) -> tuple[tuple[Any, ...], bool]:

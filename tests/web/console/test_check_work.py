@@ -1,20 +1,15 @@
-"""The queue of screenings, the page of one, and its forms."""
+"""The page of a screening, and its forms."""
 
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import insert, text
 from werkzeug.test import TestResponse
 
-from provider.core.accounts import Account
 from provider.core.audit import AuditEntry
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.services import Services
-from provider.web.console import check_queue, pagination
 from tests import check_factories, factories
 from tests.check_work_factories import (
     ANA,
@@ -25,13 +20,11 @@ from tests.check_work_factories import (
     RECORD_TEXT,
     SECRET_WORDS,
     add_found_record,
-    ask_candidate,
     consented_check,
 )
 from tests.factories import ManualClock
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
-QUEUE = "/console/screenings/"
 ME = "adjudicator@provider.test"
 
 
@@ -55,11 +48,6 @@ def submit(console: ConsoleClient, check_id: str, rest: str, **form: Any) -> Tes
     return console.submit(path(check_id, key, rest), page=path(check_id, key), **form)
 
 
-def rows(page: str) -> list[str]:
-    """Return the names of the screenings of the list."""
-    return re.findall(r'<th scope="row"><a [^>]*>([^<]+)</a>', page)
-
-
 def task_state(services: Services, check_id: str, key: str = "jobs") -> tuple[str, str | None]:
     with services.db.reading() as session:
         task = Check.find(session, check_id).find_task(key)
@@ -76,166 +64,6 @@ def set_task(services: Services, check_id: str, key: str, **values: Any) -> None
 def actions(services: Services) -> list[str]:
     with services.db.reading() as session:
         return [entry.action for entry in session.query(AuditEntry).order_by(AuditEntry.id)]
-
-
-# The queue
-
-
-def test_queue_lists_open_screenings_by_due_date(
-    services: Services, console: ConsoleClient, check_id: str
-) -> None:
-    today = services.now().date()
-    set_task(services, check_id, "record", due_on=today - timedelta(days=1))
-    check_factories.record_findings(services, check_id, {"identity": "clear"})
-    page = console.get_text(QUEUE)
-    assert rows(page) == ["Criminal record", "Employment history"]
-    assert page.count("Overdue</span>") == 1
-    assert "Lakita Marrero" in page
-    assert "Groove Tech" in page
-    assert rows(console.get_text(QUEUE + "?state=done")) == ["Identity"]
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("whose=mine", ["Employment history"]),
-        ("whose=free", ["Identity", "Criminal record"]),
-        ("due=overdue", ["Identity"]),
-        ("state=in+progress", ["Employment history"]),
-        ("type=sanctions", ["Criminal record"]),
-        ("type=sanctions&whose=mine", []),
-        ("state=withdrawn", []),
-    ],
-)
-def test_queue_shows_what_the_filter_matches(
-    services: Services, console: ConsoleClient, check_id: str, query: str, expected: list[str]
-) -> None:
-    submit(console, check_id, "claim")
-    overdue = services.now().date() - timedelta(days=3)
-    set_task(services, check_id, "identity", due_on=overdue)
-    set_task(services, check_id, "record", screening_type="sanctions")
-    assert rows(console.get_text(f"{QUEUE}?{query}")) == expected
-
-
-def test_queue_with_unknown_filter_value_is_refused(console: ConsoleClient) -> None:
-    assert console.client.get(QUEUE + "?whose=nobody").status_code == 400
-    assert console.client.get(QUEUE + "?before=nothing").status_code == 404
-
-
-def test_queue_pages_by_key(
-    services: Services,
-    console: ConsoleClient,
-    check_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pagination, "PAGE_SIZE", 2)
-    page = console.get_text(QUEUE)
-    assert rows(page) == ["Identity", "Employment history"]
-    following = re.search(r'rel="next" href="([^"]+)"', page)
-    assert following
-    page = console.get_text(following[1])
-    assert rows(page) == ["Criminal record"]
-    previous = re.search(r'rel="prev" href="([^"]+)"', page)
-    assert previous
-    assert rows(console.get_text(previous[1])) == ["Identity", "Employment history"]
-
-
-def test_queue_of_limited_staff_has_their_accounts_only(
-    services: Services, client: FlaskClient, check_id: str
-) -> None:
-    other, _ = factories.create_account(services, "Rival Corp")
-    console = ConsoleClient.signed_in(services, client, "adjudicator", [other])
-    assert rows(console.get_text(QUEUE)) == []
-    with services.db.reading() as session:
-        own = session.query(Account).filter_by(name="Groove Tech").one()
-    ConsoleClient.signed_in(services, client, "operator", [own.id, other])
-    assert len(rows(console.get_text(QUEUE))) == 3
-    assert len(rows(console.get_text(f"{QUEUE}?account={own.public_id}"))) == 3
-    assert console.client.get(path(check_id)).status_code == 200
-
-
-def test_overview_counts_waiting_and_overdue_screenings(
-    services: Services, console: ConsoleClient, check_id: str
-) -> None:
-    ask_candidate(services, check_id)
-    page = re.sub("<[^>]+>", " ", console.get_text("/console/"))
-    assert re.search(r"2\s+Screenings that wait for the staff", page)
-    assert "overdue" not in page
-    for key in check_factories.OUTCOMES:
-        set_task(services, check_id, key, due_on=services.now().date() - timedelta(days=1))
-    page = re.sub("<[^>]+>", " ", console.get_text("/console/"))
-    assert re.search(r"2\s+Screenings that are overdue", page)
-
-
-@pytest.mark.both
-@pytest.mark.parametrize(
-    ("args", "index"),
-    [
-        ({}, "ix_screening_tasks_open"),
-        ({"due": "overdue"}, "ix_screening_tasks_open"),
-        ({"type": "identity"}, "ix_screening_tasks_type"),
-        ({"state": "asked"}, "ix_screening_tasks_state"),
-        ({"state": "done"}, "ix_screening_tasks_state"),
-        ({"whose": "mine"}, "ix_screening_tasks_assignee"),
-        ({"whose": "free"}, "ix_screening_tasks_(free|assignee)"),
-        ({"account": "yes"}, "ix_screening_tasks_account"),
-    ],
-)
-def test_queue_is_read_by_an_index_without_sorting(
-    services: Services,
-    client: FlaskClient,
-    monkeypatch: pytest.MonkeyPatch,
-    args: dict[str, str],
-    index: str,
-) -> None:
-    account_id, _ = factories.create_account(services, "Rival Corp")
-    fill_tasks(services, account_id)
-    with services.db.reading() as session:
-        if "account" in args:
-            args = {"account": session.get_one(Account, account_id).public_id}
-        staff = type("Staff", (), {"email": ME, "account_ids": None})
-        monkeypatch.setattr(check_queue, "current_staff", lambda: staff)
-        values = dict.fromkeys(("type", "state", "whose", "due", "account"), "") | args
-        partitions = check_queue.find_partitions(session, values, services.now().date())
-        query = pagination._first_ids(check_queue.BY_DUE_DATE, [], False, partitions)
-        compiled = query.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
-        explain = "EXPLAIN QUERY PLAN " if services.db.is_sqlite else "EXPLAIN "
-        plan = "\n".join(str(row) for row in session.execute(text(f"{explain}{compiled}")))
-    assert re.search(rf"\b{index}\b", plan), plan
-    # The outer query sorts the rows of one page; the inner one must not sort all.
-    if services.db.is_sqlite:
-        assert plan.count("USE TEMP B-TREE") <= 1, plan
-    else:
-        assert plan.count("Sort Key") <= 1, plan
-
-
-def fill_tasks(services: Services, account_id: int, count: int = 4000) -> None:
-    """Insert screenings of one check, a quarter of them open, so that indexes pay."""
-    check_id = consented_check(services)
-    day = services.now().date()
-    with services.db.writing() as session:
-        check = Check.find(session, check_id)
-        rows = []
-        for number in range(count):
-            is_open = number % 4 == 0
-            rows.append(
-                {
-                    "public_id": f"t{number}",
-                    "order_id": check.id,
-                    "account_id": account_id if number % 10 == 0 else check.account_id,
-                    "key": f"t{number}",
-                    "screening_type": "identity" if number % 20 == 0 else "credit",
-                    "performer": "staff",
-                    "state": ("to do" if number % 8 else "asked") if is_open else "done",
-                    "assignee": f"c{number % 40}@provider.test" if number % 16 else None,
-                    "due_on": day + timedelta(days=number % 50 - 2),
-                    "created_at": services.now(),
-                    "done_at": None if is_open else services.now(),
-                }
-            )
-        session.execute(insert(ScreeningTask), rows)
-    with services.db.engine.begin() as connection:
-        connection.execute(text("ANALYZE"))
 
 
 # The page of a screening
@@ -436,7 +264,7 @@ def test_viewer_sees_no_page_of_a_screening(
     add_found_record(services, check_id)
     console = ConsoleClient.signed_in(services, client, "viewer")
     assert console.client.get(path(check_id)).status_code == 403
-    assert console.client.get(QUEUE).status_code == 403
+    assert console.client.get("/console/screenings/").status_code == 403
     page = console.get_text(f"/console/checks/{check_id}/")
     assert path(check_id) not in page
     assert not [word for word in SECRET_WORDS if word in page]

@@ -23,6 +23,7 @@ from provider.errors import Conflict, Invalid
 
 # Without a parameter, so that the planners use the partial indexes.
 IS_OPEN_TASK: ColumnElement[bool] = ScreeningTask.done_at.is_(None)
+IS_ENDED_TASK: ColumnElement[bool] = ScreeningTask.done_at.is_not(None)
 OVERDUE = "overdue"  # the value of the queue's filter by due date
 
 

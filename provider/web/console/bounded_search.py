@@ -1,0 +1,136 @@
+"""Pages of a filtered list of which no index has the whole filter.
+
+The rest of the filter is compared row by row, in the order of the list. A page compares at most
+MAX_COMPARED_ROWS rows: otherwise a filter that matches nothing would read the whole table. The
+page says when the search stopped early, and its next page goes on from there.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from provider.storage.compiled import CompiledQuery, literal_limit
+from provider.web.console import pagination
+from provider.web.console.pagination import Sorting, in_direction, read_cursor
+
+MAX_COMPARED_ROWS = 40_000  # about 8 ms where an index has the compared columns
+PARTITION = "partition"  # the name of a parameter
+
+Column = InstrumentedAttribute[Any]
+Key = tuple[Any, ...]  # the values of the sort columns
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The rows of `indexed` whose columns have the values of `compared`; None stands for NULL.
+
+    An index in the sort order has the rows of `indexed`, and should have the columns of `compared`.
+    With a `partition_column`, the index begins with it, and the rows have one of these values.
+    """
+
+    indexed: tuple[ColumnElement[bool], ...]
+    compared: tuple[tuple[Column, Any], ...] = ()
+    partition_column: Column | None = None
+    partition_values: Sequence[Any] = (None,)
+
+
+@dataclass(frozen=True)
+class FoundPage:
+    """The keys of a page's rows, and those of its cursors; None at either end.
+
+    `is_partial` says that the search stopped before the page was full.
+    """
+
+    keys: Sequence[Key]
+    previous_key: Key | None
+    next_key: Key | None
+    is_partial: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for one page, in one direction from a cursor on."""
+
+    columns: tuple[Column, ...]
+    filter: Filter
+    cursor: Key = ()
+    is_descending: bool = False
+
+    def find_keys(self, session: Session) -> tuple[list[Key], Key | None]:
+        """Return the keys of the page and of one more row, and where the search stopped early."""
+        found = self._read(session, self.match_query())
+        is_full = len(found) > pagination.PAGE_SIZE
+        stop = None
+        if self.filter.compared and not (is_full and len(self.filter.partition_values) == 1):
+            # Behind the first stop, rows of the partition that stopped there may be missing.
+            stop = next(iter(self._read(session, self.stop_query())), None)
+        if stop is not None:
+            found = [key for key in found if (key >= stop if self.is_descending else key <= stop)]
+        found = found[: pagination.PAGE_SIZE + 1]
+        return found, None if len(found) > pagination.PAGE_SIZE else stop
+
+    def match_query(self) -> Select[Any]:
+        """Return the query of the first matches of a partition."""
+        compared = self.filter.compared
+        query = self._in_order(*(column for column, _ in compared))
+        if compared:
+            rows = query.limit(literal_limit(self._max_rows)).subquery()
+            columns = [rows.c[column.key] for column in self.columns]
+            conditions = (rows.c[column.key] == value for column, value in compared)
+            query = select(*columns).where(*conditions).order_by(*self._order(columns))
+        return query.limit(literal_limit(pagination.PAGE_SIZE + 1))
+
+    def stop_query(self) -> Select[Any]:
+        """Return the query of the last row of a partition that is compared, if others follow."""
+        query = self._in_order().offset(literal_limit(self._max_rows - 1))
+        return query.limit(literal_limit(1))
+
+    @property
+    def _max_rows(self) -> int:
+        """The number of rows of a partition that are compared."""
+        partition_count = len(self.filter.partition_values) or 1
+        return max(MAX_COMPARED_ROWS // partition_count, pagination.PAGE_SIZE + 1)
+
+    def _in_order(self, *more_columns: Column) -> Select[Any]:
+        query = select(*self.columns, *more_columns).where(*self.filter.indexed)
+        if self.filter.partition_column is not None:
+            query = query.where(self.filter.partition_column == bindparam(PARTITION))
+        if self.cursor:
+            row_key, cursor_key = tuple_(*self.columns), tuple_(*self.cursor)
+            is_later = row_key < cursor_key if self.is_descending else row_key > cursor_key
+            query = query.where(is_later)
+        return query.order_by(*self._order(self.columns))
+
+    def _order(self, columns: Iterable[Any]) -> Iterator[ColumnElement[Any]]:
+        return (in_direction(column, self.is_descending) for column in columns)
+
+    def _read(self, session: Session, query: Select[Any]) -> list[Key]:
+        """Return the keys that the query finds in all partitions, in the order of the search.
+
+        The statement is compiled once for all partitions. The session limits no compiled
+        statement to the accounts of a person, so the filter must name these.
+        """
+        compiled = CompiledQuery(query)
+        keys: list[Key] = []
+        for value in self.filter.partition_values:
+            has_value = self.filter.partition_column is not None
+            keys += compiled.fetch_all(session, {PARTITION: value} if has_value else {})
+        return sorted(keys, reverse=self.is_descending)
+
+
+def search_page(session: Session, sorting: Sorting, row_filter: Filter) -> FoundPage:
+    """Return the page that the arguments `before` or `after` ask for."""
+    cursor, is_backwards = read_cursor(session, sorting)
+    search = Search(sorting.columns, row_filter, cursor, sorting.descending != is_backwards)
+    found, stop = search.find_keys(session)
+    has_more, keys = len(found) > pagination.PAGE_SIZE, found[: pagination.PAGE_SIZE]
+    if is_backwards:
+        keys.reverse()
+    first, last = (keys[0], keys[-1]) if keys else (stop, stop)
+    onward = stop or ((first if is_backwards else last) if has_more else None)
+    if is_backwards:
+        return FoundPage(keys, onward, last, stop is not None)
+    return FoundPage(keys, first if cursor else None, onward, stop is not None)
