@@ -6,6 +6,7 @@ every part runs, and compares nothing with its goal. None of these options saves
 
 import argparse
 import logging
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from tests.bench.interviews import measure_interviews
 from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
 from tests.bench.pages import measure_pages
+from tests.bench.queue import OPEN_PERCENTS, CheckInstance, measure_queue
 from tests.bench.rates import RateRace, comparison_figures
 from tests.bench.rounds import measure_rounds
 from tests.bench.scoring import measure_scoring
@@ -53,6 +55,7 @@ class Plan:
     order_counts: tuple[int, int] = (10_000, 1_000_000)
     calls_per_endpoint: int = 150  # on the small and the large instance
     requests_per_page: int = 40  # for each call and page
+    checks: int = 1_000_000  # whose screenings are in the queue
     backlog_callbacks: int = 20_000
     worker_callbacks: int = 12_000  # that the workers share
     delivery_rounds: int = 3
@@ -71,7 +74,11 @@ class Plan:
 
 FULL_PLAN = Plan()
 QUICK_PLAN = replace(
-    FULL_PLAN, order_counts=(10_000, 100_000), delivery_rounds=1, queued_callbacks=(1_000, 100_000)
+    FULL_PLAN,
+    order_counts=(10_000, 100_000),
+    checks=100_000,
+    delivery_rounds=1,
+    queued_callbacks=(1_000, 100_000),
 )
 SMOKE_PLAN = Plan(
     rounds=2,
@@ -83,6 +90,7 @@ SMOKE_PLAN = Plan(
     order_counts=(2_000, 3_000),
     calls_per_endpoint=5,
     requests_per_page=2,
+    checks=3_000,
     backlog_callbacks=200,
     worker_callbacks=400,
     delivery_rounds=1,
@@ -202,6 +210,26 @@ def _measure_large_instance(pool: InstancePool) -> Iterator[Figure]:
     )
 
 
+def _measure_queue(pool: InstancePool) -> Iterator[Figure]:
+    """Measure one instance after the other, because each takes gigabytes."""
+    plan = pool.plan
+    for database in DATABASES:
+        is_sqlite = database == "SQLite"
+        for open_percent in OPEN_PERCENTS:
+            url = None if is_sqlite else pool.cluster.create_database()
+            folder = pool.folder / f"queue-{open_percent}-{database}"
+            name = f"{plan.checks:,} checks on {database}, {open_percent} % open"
+            check_instance = CheckInstance.create(folder, url, plan.checks, open_percent)
+            cpu_seconds = None if is_sqlite else pool.cluster.cpu_seconds
+            yield from measure_queue(
+                check_instance, name, plan.requests_per_page, cpu_seconds, _print_progress
+            )
+            check_instance.instance.services.db.close()
+            shutil.rmtree(folder)
+            if url:
+                pool.cluster.drop(url)
+
+
 def _measure_growth(pool: InstancePool) -> Iterator[Figure]:
     yield from measure_growth(
         *_small_and_large(pool, "SQLite"), _order_counts_label(pool), pool.plan.calls_per_endpoint
@@ -254,12 +282,13 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "scoring": _measure_scoring,
     "encryption": _measure_field_encryption,
     "million": _measure_large_instance,
+    "queue": _measure_queue,
     "growth": _measure_growth,
     "delivery": _measure_delivery,
     "postgres": _measure_postgres,
     "workers": _measure_workers,
 }
-PARTS_WITHOUT_RIVALS = ("encryption", "interviews", "rounds", "scoring")
+PARTS_WITHOUT_RIVALS = ("encryption", "interviews", "queue", "rounds", "scoring")
 
 
 def _small_and_large(

@@ -27,6 +27,8 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "on PostgreSQL, the console's pages",
         "on SQLite, the contract's calls",
         "the queue of screenings: the first page's p95",
+        "checks on SQLite, 10 % open, the queue of screenings",
+        "checks on PostgreSQL, 90 % open, the queue of screenings",
         "by 4 workers",
         "a round over 1,000 records",
         "an account with nothing new",
