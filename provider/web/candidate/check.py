@@ -151,7 +151,11 @@ def evidence(public_id: str) -> ResponseReturnValue:
         if not check.consents:
             raise NotFound("There is no such page")
         pdf = render_consent_evidence(
-            check, check.consents[-1], services.secret_box, services.settings
+            check,
+            check.consents[-1],
+            services.secret_box,
+            services.settings,
+            services.now(),
         )
     response = Response(pdf, mimetype="application/pdf")
     response.headers["Content-Disposition"] = 'inline; filename="consent.pdf"'

@@ -30,7 +30,11 @@ def download_evidence(order_id: str) -> Response:
         check = Check.find(session, order_id)
         with use_language(check.texts_language or DEFAULT_LANGUAGE):
             pdf = render_consent_evidence(
-                check, check.consents[-1], services.secret_box, services.settings
+                check,
+                check.consents[-1],
+                services.secret_box,
+                services.settings,
+                services.now(),
             )
     response = Response(pdf, mimetype="application/pdf")
     response.headers["Content-Disposition"] = f'attachment; filename="consent-{order_id}.pdf"'

@@ -40,9 +40,12 @@ MAX_FOOTER_PART_LENGTH = 50  # characters
 
 
 def render_consent_evidence(
-    check: "Check", consent: Consent, secret_box: SecretBox, settings: Settings
+    check: "Check", consent: Consent, secret_box: SecretBox, settings: Settings, now: datetime
 ) -> bytes:
-    """Return the proof of a consent in the present language, sealed if the settings have a key."""
+    """Return the proof of a consent in the present language.
+
+    It is sealed, with `now` as the time of the signature, if the settings have a key.
+    """
     inputs = {"report": _to_json(check, consent, secret_box)}
     try:
         pdf = compile_pdf(_load_source(), inputs, "ua-1")
@@ -52,7 +55,7 @@ def render_consent_evidence(
         pdf = compile_pdf(_load_source(), inputs, None)
     if settings.seal_file is None:
         return pdf
-    return seal_pdf(pdf, settings.seal_file, settings.seal_password)
+    return seal_pdf(pdf, settings.seal_file, settings.seal_password, now)
 
 
 def list_evidence_texts(check: "Check", consent: Consent) -> Iterator[dict[str, str]]:

@@ -79,7 +79,11 @@ def render(services: Services, public_id: str, settings: Settings | None = None)
     with services.db.reading() as session:
         check = Check.find(session, public_id)
         return render_consent_evidence(
-            check, check.consents[-1], services.secret_box, settings or services.settings
+            check,
+            check.consents[-1],
+            services.secret_box,
+            settings or services.settings,
+            services.now(),
         )
 
 
@@ -216,12 +220,17 @@ def in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def read_seal(pdf: bytes) -> Any:
+def find_signatures(pdf: bytes) -> Any:
     from pyhanko.pdf_utils.reader import PdfFileReader
+
+    return PdfFileReader(io.BytesIO(pdf)).embedded_signatures
+
+
+def read_seal(pdf: bytes) -> Any:
     from pyhanko.sign.validation import validate_pdf_signature
     from pyhanko_certvalidator import ValidationContext
 
-    (signature,) = PdfFileReader(io.BytesIO(pdf)).embedded_signatures
+    (signature,) = find_signatures(pdf)
     roots = ValidationContext(trust_roots=[signature.signer_cert], allow_fetching=False)
     return validate_pdf_signature(signature, roots)
 
@@ -237,6 +246,23 @@ def test_sealed_evidence_is_broken_by_one_changed_byte(services: Services, tmp_p
     position = sealed.index(b"stream\n") + 20
     changed = sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :]
     assert not in_a_thread(read_seal, changed).intact
+
+
+def test_seal_has_the_time_that_is_passed_in(
+    services: Services, clock: ManualClock, tmp_path: Path
+) -> None:
+    public_id = place_american_check(services)
+    check_factories.give_consent(services, public_id)
+    settings = replace(services.settings, seal_file=create_key(tmp_path), seal_password=PASSWORD)
+    clock.current_time = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)  # no clock of a machine
+    sealed = in_a_thread(render, services, public_id, settings)
+    (signature,) = find_signatures(sealed)
+    signed = {
+        attribute["type"].native: attribute["values"].native
+        for attribute in signature.signer_info["signed_attrs"]
+    }
+    assert signed["signing_time"] == [clock.current_time]
+    assert signature.sig_object.get("/M") == "D:20310506070809Z"
 
 
 def test_seal_with_a_wrong_password_says_what_to_check(services: Services, tmp_path: Path) -> None:
