@@ -99,6 +99,7 @@ class Action(StrEnum):
     NOTICE_SENT_AGAIN = "notice.sent_again"
     NOTICE_HANDED_OVER = "notice.handed_over"
     NOTICE_TEXT_SAVED = "notice.text_saved"
+    NOTICE_TEXT_ENDED = "notice.text_ended"
     RENEWAL_CLOSED = "renewal.closed"
     REFEREE_ASKED = "check.referee_asked"
     REFEREE_REQUEST_REVOKED = "check.referee_request_revoked"

@@ -153,6 +153,7 @@ ACTION_LABELS = {
     "adverse.withdrawn": "Adverse action withdrawn",
     "notice.handed_over": "Notice handed over in another way",
     "notice.text_saved": "Text of a notice saved",
+    "notice.text_ended": "Use of a notice’s text ended",
     "renewal.closed": "Renewal of a check taken care of",
     "marking.claimed": "Answer taken for marking",
     "marking.released": "Answer given back without a mark",

@@ -262,3 +262,36 @@ def test_ratings_get_scorecards_that_are_in_once_completed(empty_db: Database) -
         ]
         numbers = connection.scalars(sa.select(ratings.save_number)).all()
         assert list(numbers) == [1] * len(rows)
+
+
+def test_texts_of_notices_and_sent_notices_get_their_digests(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0080", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    insert_rows(empty_db, "orders", {"kind": "check"} | parents)
+    insert_rows(
+        empty_db,
+        "notice_texts",
+        *(
+            {"account_id": 1, "purpose": "pre_adverse", "number": number, "text": text}
+            for number, text in ((1, "Old"), (2, "Größe"))
+        ),
+    )
+    insert_rows(empty_db, "adverse_actions", {"order_id": 1})
+    insert_rows(
+        empty_db,
+        "adverse_notices",
+        *(
+            {"order_id": 1, "action_id": 1, "purpose": "pre_adverse", "text_version": version}
+            for version in ("2", "sample")
+        ),
+    )
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    digest = "aedc3f80989a6546962705852b2f4a481dbd1e490760693525c3724bacab3f50"
+    notices = reflect_table(empty_db, "adverse_notices").c
+    texts = reflect_table(empty_db, "notice_texts").c
+    with empty_db.engine.connect() as connection:
+        digests = connection.scalars(sa.select(notices.text_digest).order_by(notices.id)).all()
+        assert digests == [digest, ""]
+        query = sa.select(texts.digest, texts.language, texts.product_id).order_by(texts.id)
+        assert connection.execute(query).all()[1] == (digest, "", None)

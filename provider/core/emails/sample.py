@@ -10,6 +10,7 @@ from provider.core.emails import EMAIL_SUBJECTS, collect_parts, render_email
 from provider.core.emails.own_text import EmailText
 from provider.core.emails.staff_email import SAMPLE_TOPIC
 from provider.core.kinds import KINDS
+from provider.core.kinds.base import EmailParts
 from provider.core.orders import Candidate, Order
 from provider.core.orders.accommodation import Decision, Terms
 from provider.core.products import ProductVersion
@@ -69,11 +70,36 @@ def render_sample(
     now: datetime,
     language: str = "",
     own_text: EmailText | None = None,
+    parts: EmailParts | None = None,
 ) -> bytes:
     """Render an e-mail as if the product of a document had been ordered now for `email`.
 
-    Without a language, it has that of the document.
+    Without a language, it has that of the document. `parts` replaces what the kind adds.
     """
+    order = create_sample_order(document, account, secret_box, email, now, language)
+    return render_email(
+        template,
+        order,
+        url=url,
+        sender=sender,
+        message_id=message_id,
+        now=now,
+        kind_context=order.kind_context(secret_box),
+        decision=SAMPLE_DECISION,
+        own_text=own_text,
+        parts=parts or collect_parts(order, template, secret_box),
+    )
+
+
+def create_sample_order(
+    document: Document,
+    account: Account,
+    secret_box: SecretBox,
+    email: str,
+    now: datetime,
+    language: str,
+) -> Order:
+    """Return an order that no database has, of the product of a document."""
     kind = KINDS[document.kind]
     order: Order = kind.order_class(
         kind=document.kind,
@@ -89,15 +115,4 @@ def render_sample(
         language=language,
     )
     order.fill_sample(secret_box, now)
-    return render_email(
-        template,
-        order,
-        url=url,
-        sender=sender,
-        message_id=message_id,
-        now=now,
-        kind_context=order.kind_context(secret_box),
-        decision=SAMPLE_DECISION,
-        own_text=own_text,
-        parts=collect_parts(order, template, secret_box),
-    )
+    return order

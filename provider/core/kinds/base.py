@@ -87,6 +87,7 @@ class RecordedText:
     text: str
     sample: bool
     created_at: datetime
+    is_plain: bool = False  # without Markdown
 
 
 def _find_no_missing_media(_session: Session, _now: datetime) -> Mapping[int, Sequence[str]]:

@@ -26,6 +26,7 @@ from provider.core.kinds.check.adjudication import activate_draft, save_draft
 from provider.core.kinds.check.adverse_acts import begin, suspend
 from provider.core.kinds.check.connector import Connector
 from provider.core.kinds.check.decisions import complete
+from provider.core.kinds.check.notice_text import save_text
 from provider.core.kinds.check.vendor_acts import record_failure
 from provider.core.kinds.check.vendor_order import VendorOrder
 from provider.core.kinds.interview import Interview
@@ -577,6 +578,17 @@ def change_matrix(path: str, *earlier: str, **form: str) -> Act:
 
 def change_notice_text(services: Services, console: ConsoleClient) -> str:
     return account_page(services, console, "notices/pre_adverse", text="Dear {candidate},")
+
+
+def end_notice_text(services: Services, console: ConsoleClient) -> str:
+    subject, _ = create_connection(services)
+    with services.db.writing() as session:
+        account_id = session.scalars(select(Account.id)).one()
+        save_text(session, account_id, "pre_adverse", "Hello", COLLEAGUE, services.now())
+    page = f"/console/accounts/{subject.partition(':')[2]}/notices/pre_adverse"
+    seen = console.read_field(page, "seen")
+    succeed(console.submit(f"{page}/end", page=page, seen=seen))
+    return subject
 
 
 def close_renewal(services: Services, console: ConsoleClient) -> str:
@@ -1275,6 +1287,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ADJUDICATION_RETIRED: change_matrix("retire", "save", "activate")
     },
     "notice_texts.save": {Action.NOTICE_TEXT_SAVED: change_notice_text},
+    "notice_texts.end": {Action.NOTICE_TEXT_ENDED: end_notice_text},
     "checks.outside.ask": {Action.REFEREE_ASKED: outside_act("ask")},
     "checks.outside.revoke": {Action.REFEREE_REQUEST_REVOKED: outside_act("revoke")},
     "checks.outside.send_to_vendor_again": {

@@ -211,22 +211,6 @@ def test_notice_that_came_back_is_on_the_overview(
     assert "By post, on 3 March" in console.get_text(path)
 
 
-def test_notice_text_is_saved_as_a_version(services: Services, client: FlaskClient) -> None:
-    check_decision_factories.place_sandbox_check(services)
-    console = ConsoleClient.signed_in(services, client, "admin")
-    path = account_path(services, "notices/")
-    assert "Sample, which no lawyer has reviewed" in console.get_text(path)
-    page = path + "pre_adverse"
-    seen = console.read_field(page, "seen")
-    response = console.submit(page, page=page, seen=seen, text="Dear {nobody}")
-    assert response.status_code == 400
-    assert "Dear {nobody}" in response.text
-    assert console.submit(page, page=page, seen=seen, text="Dear {candidate}").status_code == 302
-    assert console.submit(page, page=page, seen=seen, text="Hello").status_code == 409
-    assert "Version 1" in console.get_text(path)
-    assert client.get(path + "other").status_code == 404
-
-
 def test_newer_check_is_named_on_the_page_and_in_the_report(
     services: Services, client: FlaskClient, clock: ManualClock, check_id: str
 ) -> None:

@@ -228,6 +228,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("notice_texts.listing", "GET"): Permission.MANAGE_ACCOUNTS,
     ("notice_texts.detail", "GET"): Permission.MANAGE_ACCOUNTS,
     ("notice_texts.save", "POST"): Permission.MANAGE_ACCOUNTS,
+    ("notice_texts.end", "POST"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.detail", "GET"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.save", "POST"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.save_logo", "POST"): Permission.MANAGE_ACCOUNTS,

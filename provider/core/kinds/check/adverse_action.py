@@ -77,6 +77,8 @@ class AdverseNotice(Base):
     action_id: Mapped[int] = mapped_column(ForeignKey("adverse_actions.id"), index=True)
     purpose: Mapped[str] = mapped_column(String(20))
     text_version: Mapped[str] = mapped_column(String(20))  # a number, or “sample”
+    # The SHA-256 of the text before its values; empty for a sample from before it was recorded.
+    text_digest: Mapped[str] = mapped_column(String(64), default="", server_default="")
     content: Mapped[bytes] = mapped_column(LargeBinary)
     sent_by: Mapped[str] = mapped_column(String(254))
     sent_at: Mapped[datetime]

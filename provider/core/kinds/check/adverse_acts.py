@@ -28,7 +28,8 @@ from provider.core.kinds.check.current_check import find_newer_check
 from provider.core.kinds.check.evidence import CONSIDER
 from provider.core.kinds.check.jurisdictions import JURISDICTIONS, Jurisdiction
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.notice_text import NOTICE_LABELS, choose_text, fill
+from provider.core.kinds.check.notice_content import compose_content
+from provider.core.kinds.check.notice_text import NoticeScope, choose_text
 from provider.core.kinds.check.waiting_clock import Stop, end_of_wait
 from provider.core.labels import format_date, load_time_zone
 from provider.core.orders.states import COMPLETED
@@ -298,21 +299,20 @@ def _send(
     now: datetime,
 ) -> None:
     """Store a notice as it is sent, and append its e-mail."""
-    with use_language(check.texts_language or DEFAULT_LANGUAGE):
-        chosen = choose_text(session, check.account, purpose)
-        content = {
-            "title": str(NOTICE_LABELS[purpose]),
-            "text": fill(chosen.text, _parameters(check, action)),
-            "rights": (
-                []
-                if purpose == ADVERSE_WITHDRAWN
-                else [{"title": text.title, "text": text.text} for text in rights_texts(check)]
-            ),
-            "sample": chosen.is_sample or any(text.sample for text in rights_texts(check)),
-            "language": check.texts_language or DEFAULT_LANGUAGE,
-        }
+    language = check.texts_language or DEFAULT_LANGUAGE
+    scope = NoticeScope(check.product_id, language)
+    with use_language(language):
+        chosen = choose_text(session, check.account, purpose, scope, now)
+        rights = () if purpose == ADVERSE_WITHDRAWN else rights_texts(check)
+        values = _parameters(check, action)
+        content = compose_content(purpose, chosen, values, rights, language)
     notice = AdverseNotice(
-        purpose=purpose, text_version=chosen.version, sent_by=actor, sent_at=now, content=b""
+        purpose=purpose,
+        text_version=chosen.version,
+        text_digest=chosen.digest,
+        sent_by=actor,
+        sent_at=now,
+        content=b"",
     )
     notice.order_id = check.id
     action.notices.append(notice)

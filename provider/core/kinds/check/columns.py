@@ -145,6 +145,7 @@ OTHER_COLUMNS = (
     AdverseNotice.public_id,
     AdverseNotice.purpose,
     AdverseNotice.text_version,
+    AdverseNotice.text_digest,
     AdverseNotice.sent_by,
     Renewal.renew_on,
     Renewal.closed_by,

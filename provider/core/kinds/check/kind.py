@@ -1,12 +1,14 @@
 """The description of the kind check."""
 
+from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import object_session
+from sqlalchemy.orm import Session, object_session
 
 from provider.core.accounts import Account, screening_times
-from provider.core.kinds.base import AlertCause, Kind, KindTexts
+from provider.core.kinds.base import AlertCause, Kind, KindTexts, RecordedText
 from provider.core.kinds.check import (
     adjudication,  # noqa: F401 - its table
     content,
@@ -46,7 +48,8 @@ from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, Fou
 from provider.core.kinds.check.legal_text_record import find_texts
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.notice_email import email_parts
-from provider.core.kinds.check.notice_text import NOTICE_LABELS
+from provider.core.kinds.check.notice_samples import NOTICE_LABELS
+from provider.core.kinds.check.notice_text import find_recorded_texts
 from provider.core.kinds.check.outside import follow_status
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.package_warnings import find_warnings
@@ -123,6 +126,12 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
     }
 
 
+def _find_texts(session: Session, digest: str) -> Sequence[RecordedText]:
+    """Return the texts of packages and of notices with a digest."""
+    texts = [*find_texts(session, digest), *find_recorded_texts(session, digest)]
+    return sorted(texts, key=attrgetter("created_at"))
+
+
 def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
     """Return what referees and vendors have answered."""
     session = object_session(check)
@@ -178,7 +187,7 @@ KIND = Kind(
     ),
     read_encrypted=read_encrypted,
     find_warnings=find_warnings,
-    find_texts=find_texts,
+    find_texts=_find_texts,
     play_step=play_step,
     follow_status=follow_status,
     emails_to_others=EMAILS_TO_REFEREES,
@@ -263,6 +272,7 @@ KIND = Kind(
             RIGHTS: "Summary of rights",
             PRIVACY: "Privacy policy",
             AUTHORIZATION: "Authorization, beside the signature",
+            **NOTICE_LABELS,
         },
         "screening task": TASK_LABELS,
         "referee request": REQUEST_LABELS,

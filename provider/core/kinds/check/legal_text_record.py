@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import TypeVar
 
 from sqlalchemy import String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.kinds.base import RecordedText
-from provider.core.kinds.check.content import DISCLOSURE, Disclosure, LegalText
+from provider.core.kinds.check.content import DISCLOSURE, PURPOSES, Disclosure, LegalText
 from provider.errors import DocumentError
 from provider.storage.database import Base
 
@@ -58,7 +57,7 @@ def text_digest(text: str) -> str:
 
 
 def find_texts(session: Session, digest: str) -> list[RecordedText]:
-    """Return the texts with a digest, the oldest first: several keys may name the same text."""
+    """Return the texts with a digest, of which several may have the same words."""
     disclosures = session.scalars(
         select(DisclosureRecord)
         .where(DisclosureRecord.digest == digest)
@@ -68,8 +67,7 @@ def find_texts(session: Session, digest: str) -> list[RecordedText]:
     records = session.scalars(
         select(LegalTextRecord).where(LegalTextRecord.digest == digest).order_by(LegalTextRecord.id)
     )
-    texts += [_recorded(record, record.purpose, record.title) for record in records]
-    return sorted(texts, key=attrgetter("created_at"))
+    return texts + [_recorded(record, record.purpose, record.title) for record in records]
 
 
 def record_disclosure(session: Session, disclosure: Disclosure, now: datetime) -> None:
@@ -143,4 +141,5 @@ def _recorded(record: DisclosureRecord | LegalTextRecord, purpose: str, title: s
         record.text,
         record.sample,
         record.created_at,
+        is_plain=purpose not in PURPOSES,
     )

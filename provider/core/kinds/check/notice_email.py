@@ -3,9 +3,10 @@
 from provider.core.kinds.base import EmailParts
 from provider.core.kinds.check.adverse_action import NOTICES
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.notice_text import NOTICE_LABELS, SAMPLES, fill, split_paragraphs
+from provider.core.kinds.check.notice_content import compose_content, email_variables
+from provider.core.kinds.check.notice_text import sample_text
 from provider.storage.secrets import SecretBox
-from provider.texts import gettext
+from provider.texts import current_language
 
 FILE_NAME = "notice.pdf"
 
@@ -19,25 +20,19 @@ def email_parts(check: Check, template: str, secret_box: SecretBox) -> EmailPart
         return EmailParts()
     notice = check.find_notice(template)
     if notice is None:
-        values = {"candidate": check.candidate.name, "company": check.account.display_name}
-        text = fill(gettext(SAMPLES[template]), values | {"package": check.product.name})
-        title = str(NOTICE_LABELS[template])
-        return EmailParts(
-            {
-                "notice_title": title,
-                "notice_paragraphs": split_paragraphs(text),
-                "notice_sample": True,
-            }
-        )
+        values = {
+            "candidate": check.candidate.name,
+            "company": check.account.display_name,
+            "package": check.product.name,
+        }
+        language = current_language()
+        chosen = sample_text(template, language)
+        return EmailParts(email_variables(compose_content(template, chosen, values, (), language)))
     # Late: every command would wait for the import of the PDF's compiler.
     from provider.core.kinds.check.notice_pdf import render_notice_pdf
 
     content = check.decrypt_notice(secret_box, notice)
     return EmailParts(
-        {
-            "notice_title": content["title"],
-            "notice_paragraphs": split_paragraphs(content["text"]),
-            "notice_sample": content["sample"],
-        },
+        email_variables(content),
         {FILE_NAME: render_notice_pdf(check, content, notice.sent_at)},
     )

@@ -12,7 +12,7 @@ import typst
 
 from provider.core import typst_compiler
 from provider.core.colours import fill_colour
-from provider.core.kinds.check.notice_text import split_paragraphs
+from provider.core.kinds.check.notice_samples import split_paragraphs
 from provider.core.labels import cut_at_word, format_date
 from provider.core.markdown import markdown_to_text
 from provider.core.orders import Order
@@ -55,6 +55,8 @@ def _fields(order: Order, content: Mapping[str, Any], sent_at: datetime) -> dict
         "account": order.account.display_name,
         "sentence": title,
         "reference": order.public_id,
+        # Notices from before digests were recorded have none.
+        "digest": str(content.get("text_digest", "")),
         "short_candidate": cut_at_word(order.candidate.name, MAX_FOOTER_PART_LENGTH),
         "short_title": cut_at_word(title, MAX_FOOTER_PART_LENGTH),
         "day": format_date(sent_at, order.timezone),
