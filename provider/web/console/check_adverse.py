@@ -18,7 +18,11 @@ from provider.core.kinds.check.adverse_action import (
     audit_fields,
 )
 from provider.core.kinds.check.decisions import clean_reason
-from provider.core.kinds.check.jurisdictions import JURISDICTIONS, suggest_jurisdiction
+from provider.core.kinds.check.jurisdictions import (
+    BASIS_LABELS,
+    JURISDICTIONS,
+    suggest_jurisdiction,
+)
 from provider.core.kinds.check.notice_pdf import render_notice_pdf
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, NotFound
@@ -203,6 +207,7 @@ def _render(order_id: str, problem: str = "", status_code: int = 200) -> Respons
             can_send_final=_can_send_final(check),
             earlier=[_describe(check, action) for action in check.adverse_actions],
             places=JURISDICTIONS,
+            basis_labels=BASIS_LABELS,
             place=place if place in JURISDICTIONS else "other",
             least_days={key: acts.least_days(check, entry) for key, entry in JURISDICTIONS.items()},
             has_rights=bool(acts.rights_texts(check)),

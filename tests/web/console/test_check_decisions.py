@@ -11,6 +11,7 @@ from sqlalchemy import select
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.adjudication import activate_draft, save_draft
+from provider.core.kinds.check.jurisdictions import JURISDICTIONS
 from provider.services import Services
 from tests import check_decision_factories, check_factories, factories
 from tests.factories import ManualClock
@@ -167,7 +168,10 @@ def test_adverse_action_page_sends_the_notice_and_no_final_one_early(
 ) -> None:
     console = ConsoleClient.signed_in(services, client)
     path = check_path(check_id, "adverse/")
-    assert "Send the notice" in console.get_text(path)
+    page = console.get_text(path)
+    assert "Send the notice" in page
+    assert "No lawyer has reviewed the numbers: let yours review them before use." in page
+    assert all(place.source in page for place in JURISDICTIONS.values())
     form = {"jurisdiction": "us", "days": "2", "reason": "The dates"}
     response = console.submit(path + "begin", page=path, **form)
     assert response.status_code == 400

@@ -1,7 +1,8 @@
 """How long a company waits between the two notices of an adverse action, by jurisdiction.
 
-The numbers are data, and no legal advice. Each entry names its source; a lawyer of the account
-checks it. An account may wait longer, never shorter.
+The numbers are data, and no legal advice: each needs review by a lawyer before use. An entry names
+its source, and what was read of it. `docs/checks.md` names the pages that were read. An account may
+wait longer, never shorter.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,13 @@ from provider.texts import lazy_gettext as _
 
 OTHER_PLACE = "other"
 DEFAULT_WAITING_DAYS = 5  # business days
+# What was read for a number, in November 2026.
+LAW, DESCRIPTIONS, NOTHING = BASES = ("law", "descriptions", "nothing")
+BASIS_LABELS: Mapping[str, str] = {
+    LAW: "The text of the law was read",
+    DESCRIPTIONS: "Descriptions of the law were read, not the law itself",
+    NOTHING: "No text was found",
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,8 @@ class Jurisdiction:
     """The rules of a place. `waiting_days` are business days; None means the account's number.
 
     `country` and `subdivision` (ISO 3166) give the public holidays. `days_after_dispute` is the
-    least number of business days that are left once a dispute has been answered.
+    least number of business days that are left once a dispute has been answered. `source` names
+    the law, and what is uncertain; `basis` is one of BASES.
     """
 
     label: LazyText
@@ -28,32 +37,87 @@ class Jurisdiction:
     waiting_days: int | None = None
     days_after_dispute: int = 0
     needs_rights_text: bool = False
+    source: str = ""
+    basis: str = NOTHING
 
 
 JURISDICTIONS: Mapping[str, Jurisdiction] = {
-    # 15 U.S.C. § 1681b(b)(3)(A) names no number of days. The letter of the FTC's staff to Weisberg
-    # (27 June 1997) calls five business days reasonable.
-    "us": Jurisdiction(_("United States (federal law)"), "US", "", 5, needs_rights_text=True),
-    # California Government Code § 12952(c)(3) and (4): five business days, and five more for
-    # somebody who disputes the report.
-    "us-ca": Jurisdiction(_("California"), "US", "CA", 5, 5, needs_rights_text=True),
-    # Los Angeles Municipal Code § 189.03 (Fair Chance Initiative for Hiring): five business days.
-    "us-ca-la": Jurisdiction(_("Los Angeles (city)"), "US", "CA", 5, 5, needs_rights_text=True),
-    # Los Angeles County Code ch. 8.300 (Fair Chance Ordinance, from 3 September 2024): five
-    # business days, and ten more for somebody who disputes the report.
-    "us-ca-lac": Jurisdiction(
-        _("Los Angeles County (unincorporated)"), "US", "CA", 5, 10, needs_rights_text=True
+    "us": Jurisdiction(
+        _("United States (federal law)"),
+        "US",
+        "",
+        5,
+        needs_rights_text=True,
+        source="15 U.S.C. § 1681b(b)(3)(A), which names no number; five is held to be reasonable",
+        basis=DESCRIPTIONS,
     ),
-    # New York City Administrative Code § 8-107(11), as amended by Local Law 4 of 2021: five
-    # business days (three before 29 July 2021).
-    "us-ny-nyc": Jurisdiction(_("New York City"), "US", "NY", 5, needs_rights_text=True),
-    # M.G.L. c. 6 § 171A and 803 CMR 2.00 name no number of days: five, as in federal practice.
-    "us-ma": Jurisdiction(_("Massachusetts"), "US", "MA", 5, needs_rights_text=True),
-    # Philadelphia Code ch. 9-3500 (Fair Criminal Record Screening Standards): ten business days.
-    "us-pa-phl": Jurisdiction(_("Philadelphia"), "US", "PA", 10, needs_rights_text=True),
-    # No law of the United Kingdom names a number of days.
-    "gb": Jurisdiction(_("United Kingdom"), "GB"),
-    OTHER_PLACE: Jurisdiction(_("Another place")),
+    "us-ca": Jurisdiction(
+        _("California"),
+        "US",
+        "CA",
+        5,
+        5,
+        needs_rights_text=True,
+        source="California Government Code § 12952(c)",
+        basis=DESCRIPTIONS,
+    ),
+    "us-ca-la": Jurisdiction(
+        _("Los Angeles (city)"),
+        "US",
+        "CA",
+        5,
+        5,
+        needs_rights_text=True,
+        source=(
+            "Los Angeles Municipal Code § 189; descriptions say five days, and not which days. "
+            "The days after a dispute are California’s, whose law applies too"
+        ),
+        basis=DESCRIPTIONS,
+    ),
+    "us-ca-lac": Jurisdiction(
+        _("Los Angeles County (unincorporated)"),
+        "US",
+        "CA",
+        5,
+        10,
+        needs_rights_text=True,
+        source="Los Angeles County Code ch. 8.300, from 3 September 2024",
+        basis=DESCRIPTIONS,
+    ),
+    "us-ny-nyc": Jurisdiction(
+        _("New York City"),
+        "US",
+        "NY",
+        5,
+        needs_rights_text=True,
+        source="New York City Administrative Code § 8-107(11), Local Law 4 of 2021",
+        basis=DESCRIPTIONS,
+    ),
+    "us-ma": Jurisdiction(
+        _("Massachusetts"),
+        "US",
+        "MA",
+        5,
+        needs_rights_text=True,
+        source="803 CMR 2.20, which names no number; five as under federal law",
+        basis=LAW,
+    ),
+    "us-pa-phl": Jurisdiction(
+        _("Philadelphia"),
+        "US",
+        "PA",
+        10,
+        needs_rights_text=True,
+        source=(
+            "Philadelphia Code § 9-3504.1 as of April 2021; the change of 6 January 2026 "
+            "(Bill 250373-A) was not read"
+        ),
+        basis=LAW,
+    ),
+    "gb": Jurisdiction(
+        _("United Kingdom"), "GB", source="No law with a number is known; the account’s number"
+    ),
+    OTHER_PLACE: Jurisdiction(_("Another place"), source="The account’s number"),
 }
 
 
