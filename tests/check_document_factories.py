@@ -8,7 +8,12 @@ import pikepdf
 from PIL import Image, ImageDraw
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.check_document import CheckDocument
+from provider.core.kinds.check.check_document import (
+    DISPUTE_SLOT,
+    CheckDocument,
+    list_documents,
+)
+from provider.core.kinds.check.dispute_documents import add_dispute_document
 from provider.core.kinds.check.documents import add_document, stored_documents, stored_upload
 from provider.services import Services
 from tests import check_factories
@@ -119,3 +124,25 @@ def is_red(pixel: Any) -> bool:
 def task_states(services: Services, public_id: str) -> Mapping[str, str]:
     with services.db.reading() as session:
         return {task.key: task.state for task in Check.find(session, public_id).tasks}
+
+
+def send_dispute_document(
+    services: Services, public_id: str, screening: str = "jobs", content: bytes | None = None
+) -> str:
+    """Add a document to a dispute, or before it is sent, as the candidate; return its public id."""
+    with (
+        stored_upload(content or jpeg(), services.media, services.secret_box, None) as upload,
+        services.db.writing() as session,
+    ):
+        check = Check.find(session, public_id, lock=True)
+        folders = add_dispute_document(session, check, screening, upload, services.now())
+    for folder in folders:
+        services.media.delete_folder(folder)
+    return upload.public_id
+
+
+def dispute_documents(services: Services, public_id: str) -> list[CheckDocument]:
+    """Return the rows of the documents with disputes, also of deleted ones."""
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        return [row for row in list_documents(session, check) if row.slot == DISPUTE_SLOT]

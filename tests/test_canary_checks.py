@@ -1,10 +1,11 @@
 """The data of a check is in clear nowhere where the program writes; after the erasure nowhere.
 
-One check goes its whole way: consent, records, outcomes, report, dispute, answer. Then its values
-are searched byte for byte, and after the erasure their ciphertexts, too.
+One check goes its whole way: consent, records, outcomes, report, dispute with documents, answer.
+Then its values are searched byte for byte, and after the erasure their ciphertexts, too.
 """
 
 import gzip
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from provider.maintenance import create_backup, erase_order
 from provider.outbox import CALLBACK, EMAIL
 from provider.services import Services
 from provider.storage.database import Base
+from tests import check_document_factories as check_documents
 from tests import check_factories, factories
 from tests.check_status_factories import add_record, set_case
 from tests.factories import ManualClock
@@ -50,6 +52,9 @@ SECRETS = {
     "text of a dispute": "canary dispute “8804”: it was my brother",
     "answer to a dispute": "canary answer “9905”: we asked again",
     "text of an unsent dispute": "canary unsent “1106”",
+    "name of a file": "canary letter.jpg",
+    "name of a later file": "canary court.png",
+    "metadata of a file": check_documents.CANARY.decode(),
 }
 TYPED_REASON = "canary reason to look 3307"
 DETAILS = {
@@ -84,10 +89,11 @@ class Trip:
     order_id: str
     exports: bytes = b""
 
-    def candidate(self, path: str, page: str = "", **form: str) -> str:
+    def candidate(self, path: str, page: str = "", **form: Any) -> str:
         base = f"/c/o/{self.order_id}/"
         token = factories.csrf_token(self.client.get(base + page).text)
-        response = self.client.post(base + path, data={"csrf_token": token, **form})
+        data = {"csrf_token": token, **form}
+        response = self.client.post(base + path, data=data, buffered=True)
         assert response.status_code in (303, 400), response.text
         return response.text
 
@@ -132,14 +138,22 @@ class Trip:
 
     def dispute(self, console: ConsoleClient) -> None:
         form = "check/disputes/jobs"
-        self.candidate(form, form, reason="", text=SECRETS["text of an unsent dispute"])
+        unsent = {"reason": "", "text": SECRETS["text of an unsent dispute"]}
+        picture = io.BytesIO(check_documents.jpeg())
+        self.candidate(form, form, **unsent, file=(picture, "canary letter.jpg"))
         self.candidate(form, form, reason="not me", text=SECRETS["text of a dispute"])
+        page = f"{form}/documents"
+        self.candidate(page, page, file=(io.BytesIO(check_documents.png()), "canary court.png"))
         with self.services.db.reading() as session:
             dispute = session.scalars(select(Dispute.public_id)).one()
         path = f"/console/disputes/{dispute}/"
         answer = SECRETS["answer to a dispute"]
         response = console.submit(path, page=path, answer=answer, outcome="upheld")
         assert response.status_code == 303, response.text
+        for document in check_documents.dispute_documents(self.services, self.order_id):
+            document_path = f"/console/checks/{self.order_id}/documents/{document.public_id}"
+            assert console.submit(f"{document_path}/open", page=path).status_code == 303
+            assert self.client.get(f"{document_path}/pages/1").mimetype == "image/jpeg"
 
     def export(self, console: ConsoleClient) -> None:
         """Export and search the orders, and look at the pages of the staff's lists."""
@@ -210,8 +224,11 @@ def ciphertexts(services: Services) -> list[bytes]:
         Dispute.text,
         Dispute.answer,
     )
+    keys = check_documents.stored_keys(services)
+    pages = [b"".join(services.media.read_range(key, 0, services.media.size(key))) for key in keys]
     with services.db.reading() as session:
-        return [value for column in columns for value in session.scalars(select(column)) if value]
+        values = [value for column in columns for value in session.scalars(select(column)) if value]
+    return values + pages
 
 
 def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
@@ -239,7 +256,8 @@ def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
         trip.export(console)
         places = written_places(services, folder / "first")
         erased_texts = ciphertexts(services)
-        assert len(erased_texts) == len(DETAILS) + 6
+        assert len(erased_texts) == len(DETAILS) + 6 + 4  # 2 pages of documents, also small ones
+        assert not any(text.startswith(b"\xff\xd8\xff") for text in erased_texts)
         erase_order(
             services.db,
             services.media,

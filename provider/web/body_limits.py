@@ -14,7 +14,14 @@ MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 # Strangers may send such bodies, too: more of them at once could fill the disk.
 MAX_LARGE_BODIES = 40
 _LARGE_BODIES = (
-    (re.compile(r"/c/o/[\w-]{22}/documents/[a-z0-9_]{1,30}", re.ASCII), MAX_DOCUMENT_BODY_BYTES),
+    (
+        re.compile(
+            r"/c/o/[\w-]{22}/"
+            r"(?:documents/[a-z0-9_]{1,30}|check/disputes/[a-z0-9_-]{1,64}(?:/documents)?)",
+            re.ASCII,
+        ),
+        MAX_DOCUMENT_BODY_BYTES,
+    ),
     (re.compile(r"/c/o/[\w-]{22}/uploads/[\w-]{22}", re.ASCII), MAX_PIECE_BYTES),
 )
 

@@ -4,7 +4,8 @@ It works as plain forms. A script sends the same form, shows how much of the fil
 asks for JSON. The upload is read in memory, and only pictures of its pages are stored.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from flask import (
@@ -32,6 +33,7 @@ from provider.core.kinds.check.document_pages import (
 )
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.documents import (
+    StoredUpload,
     add_document,
     find_document,
     finish_documents,
@@ -174,17 +176,8 @@ def _store(public_id: str, slot: str, label: str, replaced_id: str) -> list[str]
 
     Raises Invalid, Conflict and Unavailable; then nothing is stored.
     """
-    services = current_services()
-    state = services.rate_limiter.hit(
-        f"documents/{public_id}", MAX_UPLOADS, UPLOAD_WINDOW_SECONDS, services.now()
-    )
-    if state.remaining < 0:
-        raise Invalid("You have sent many files. Please send more in an hour")
-    content = _read_file()
     with (
-        stored_upload(
-            content, services.media, services.secret_box, services.settings.clamd
-        ) as stored,
+        received_upload(public_id) as stored,
         order_for_update(public_id, Check) as candidate_request,
     ):
         check = candidate_request.order
@@ -198,6 +191,30 @@ def _store(public_id: str, slot: str, label: str, replaced_id: str) -> list[str]
             candidate_request.now,
             replaced_id=replaced_id,
         )
+
+
+@contextmanager
+def received_upload(public_id: str) -> Iterator[StoredUpload]:
+    """Clean the file of the request and store its pages, as `stored_upload` does."""
+    services = current_services()
+    state = services.rate_limiter.hit(
+        f"documents/{public_id}", MAX_UPLOADS, UPLOAD_WINDOW_SECONDS, services.now()
+    )
+    if state.remaining < 0:
+        raise Invalid("You have sent many files. Please send more in an hour")
+    content, clamd = _read_file(), services.settings.clamd
+    with stored_upload(content, services.media, services.secret_box, clamd) as stored:
+        yield stored
+
+
+def upload_limits() -> dict[str, object]:
+    """Return the template variables of a form with a file."""
+    return {
+        "accepted_types": ",".join(ACCEPTED_TYPES),
+        "max_bytes": MAX_UPLOAD_BYTES,
+        "max_megabytes": MAX_UPLOAD_MEGABYTES,
+        "max_pages": MAX_PAGES,
+    }
 
 
 def _read_file() -> bytes:
@@ -261,10 +278,7 @@ def _render_page(
         problem=problem,
         chosen_label=_read_label(),
         title_of=document_title,
-        accepted_types=",".join(ACCEPTED_TYPES),
-        max_bytes=MAX_UPLOAD_BYTES,
-        max_megabytes=MAX_UPLOAD_MEGABYTES,
-        max_pages=MAX_PAGES,
+        **upload_limits(),
     )
 
 

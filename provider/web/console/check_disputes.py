@@ -23,6 +23,7 @@ from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
+from provider.web.console.check_documents import describe_document
 from provider.web.console.pagination import Sorting, paginate, read_filter_value
 
 routes = Blueprint("disputes", __name__, url_prefix="/disputes")
@@ -122,10 +123,12 @@ def _render(dispute_id: str, problem: str = "", status_code: int = 200) -> Respo
     with current_services().db.reading() as session:
         check, dispute = find_dispute(session, dispute_id)
         finding = check.find_finding(dispute.screening)
+        view = DisputeView.of(secret_box, check, dispute)
         page = render_template(
             "console/check/dispute.html",
             order=check,
-            dispute=DisputeView.of(secret_box, check, dispute),
+            dispute=view,
+            documents=[(describe_document(check, entry), entry) for entry in view.documents],
             actor=dispute.actor,
             screening=check.find_screening(dispute.screening),
             status=finding.status if finding else "",

@@ -15,7 +15,7 @@ from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.check_document import CheckDocument, read_page
 from provider.core.kinds.check.document_labels import label_of
-from provider.core.kinds.check.documents import ask_again, describe_slot, find_document
+from provider.core.kinds.check.documents import ask_again, describe_use, find_document
 from provider.core.staff import Permission
 from provider.errors import Conflict, NotFound
 from provider.services import current_services
@@ -32,12 +32,12 @@ def detail(order_id: str, document_id: str) -> str:
     """Show the pages of a document that this person has opened, or the button that opens it."""
     with current_services().db.reading() as session:
         check = Check.find(session, order_id)
-        document = find_document(session, check, document_id)
+        document = _find_sent_document(session, check, document_id)
         return render_template(
             "console/check/document.html",
             order=check,
             document=document,
-            title=describe_document(document),
+            title=describe_document(check, document),
             is_open=_is_opened(session, order_id, document_id),
         )
 
@@ -47,9 +47,9 @@ def detail(order_id: str, document_id: str) -> str:
 def open_document(order_id: str, document_id: str) -> ResponseReturnValue:
     with current_services().db.writing() as session:
         check = Check.find(session, order_id)
-        document = find_document(session, check, document_id)
+        document = _find_sent_document(session, check, document_id)
         if not _is_opened(session, order_id, document_id):
-            note = describe_slot(document.slot, document.number)
+            note = describe_use(check, document)
             now = current_services().now()
             check.record_event(session, "document opened", current_staff().email, now, note)
             after = {"document": document_id}
@@ -62,7 +62,7 @@ def open_document(order_id: str, document_id: str) -> ResponseReturnValue:
 def page_picture(order_id: str, document_id: str, number: int) -> Response:
     """Send a page of a document that this person has opened."""
     with current_services().db.reading() as session:
-        document = find_document(session, Check.find(session, order_id), document_id)
+        document = _find_sent_document(session, Check.find(session, order_id), document_id)
         if not 1 <= number <= document.page_count:
             raise NotFound("There is no such page")
         if not _is_opened(session, order_id, document_id):
@@ -80,7 +80,7 @@ def ask_for_another(order_id: str, document_id: str) -> ResponseReturnValue:
     services = current_services()
     with services.db.writing() as session:
         check = Check.find(session, order_id, lock=True)
-        document = find_document(session, check, document_id)
+        document = _find_sent_document(session, check, document_id)
         ask_again(session, check, document, current_staff().email, services.now())
         after = {"document": document_id}
         record_act(session, Action.CHECK_DOCUMENT_REFUSED, f"order:{order_id}", after=after)
@@ -88,10 +88,18 @@ def ask_for_another(order_id: str, document_id: str) -> ResponseReturnValue:
     return redirect(url_for("console.checks.detail", order_id=order_id), 303)
 
 
-def describe_document(document: CheckDocument) -> str:
+def describe_document(check: Check, document: CheckDocument) -> str:
     """Return the name of a document in a list."""
     label = label_of(document.slot, document.label)
-    return f"{describe_slot(document.slot, document.number)}{f' ({label})' if label else ''}"
+    return f"{describe_use(check, document)}{f' ({label})' if label else ''}"
+
+
+def _find_sent_document(session: Session, check: Check, public_id: str) -> CheckDocument:
+    """Return a document that the candidate has sent. Raises NotFound, also for a draft."""
+    document = find_document(session, check, public_id)
+    if document.is_draft:
+        raise NotFound("There is no such document")
+    return document
 
 
 def _is_opened(session: Session, order_id: str, document_id: str) -> bool:

@@ -285,7 +285,9 @@ def _render_check(
         disputes=list_disputes(check) if can_decide else (),
         presence=presence_context(session, check),
         documents=[
-            (describe_document(document), document) for document in list_documents(session, check)
+            (describe_document(check, document), document)
+            for document in list_documents(session, check)
+            if not document.is_draft
         ],
         is_completed=check.status == COMPLETED,
         **check_proposals.page_context(session, check),

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect
 
 from provider.core.kinds.check.disputes import answer_dispute, find_dispute
 from provider.texts import gettext, use_language
-from tests import check_factories, factories
+from tests import check_document_factories, check_factories, factories
 from tests.check_status_factories import (
     RECORD_TEXT,
     add_record,
@@ -104,6 +104,50 @@ def test_status_page_and_dispute_work_by_keyboard_at_320_pixels(
     assert not has_open_dispute(services, public_id, "identity")
 
 
+def test_dispute_with_documents_works_without_scripts_at_320_pixels(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    services = live_server.services
+    public_id = place_check(live_server)
+    check_factories.give_consent(services, public_id)
+    complete(live_server, public_id)
+    viewport: ViewportSize = {"width": NARROW_PIXELS, "height": 640}
+    picture: FilePayload = {
+        "name": "a.jpg",
+        "mimeType": "image/jpeg",
+        "buffer": check_document_factories.jpeg(),
+    }
+    letter: FilePayload = {
+        "name": "b.pdf",
+        "mimeType": "application/pdf",
+        "buffer": check_document_factories.pdf(),
+    }
+    with browser.new_context(viewport=viewport, java_script_enabled=False) as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(factories.invitation_url(services, public_id))
+        page.goto(f"{live_server.url}/c/o/{public_id}/check/disputes/identity")
+        page.get_by_label("Please describe it").fill("That was my brother")
+        page.get_by_role("button", name="Add the file").click()
+        expect(page.get_by_role("alert")).to_have_text("Please choose a file first")
+        page.get_by_label("Choose a file").set_input_files([picture])
+        page.get_by_role("button", name="Add the file").click()
+        expect(page.locator(".document img")).to_have_count(1)
+        page.get_by_label("Another reason").check()
+        page.get_by_label("Choose a file").set_input_files([letter])
+        page.get_by_role("button", name="Send", exact=True).last.click()
+        expect(page.get_by_text("That was my brother")).to_be_visible()
+        expect(page.get_by_text("You sent 2 documents with it.")).to_be_visible()
+        page.get_by_role("link", name="Add or remove documents").click()
+        expect(page.locator(".document img")).to_have_count(2)
+        page.get_by_role("button", name="Remove: File 1").click()
+        expect(page.locator(".document img")).to_have_count(1)
+        page.get_by_label("Choose a file").set_input_files([picture])
+        page.get_by_role("button", name="Send the file").click()
+        expect(page.locator(".document img")).to_have_count(2)
+    assert has_open_dispute(services, public_id, "identity")
+
+
 def test_status_page_and_dispute_pages_are_accessible(live_server: LiveServer, page: Page) -> None:
     services = live_server.services
     checker = AccessibilityChecker(page)
@@ -114,6 +158,8 @@ def test_status_page_and_dispute_pages_are_accessible(live_server: LiveServer, p
     checker.check_page("status")
     complete(live_server, public_id)
     dispute_id = dispute(services, public_id)
+    for screening in ("identity", "jobs"):
+        check_document_factories.send_dispute_document(services, public_id, screening)
     page.reload()
     checker.check_page("completed")
     page.goto(f"{live_server.url}/c/o/{public_id}/check/report")
@@ -123,6 +169,8 @@ def test_status_page_and_dispute_pages_are_accessible(live_server: LiveServer, p
     page.locator("form .btn-primary").click()
     expect(page.get_by_role("alert")).to_be_visible()
     checker.check_page("dispute with an error")
+    page.goto(f"{live_server.url}/c/o/{public_id}/check/disputes/jobs/documents")
+    checker.check_page("documents of a dispute")
     sign_in(page, live_server)
     page.goto(f"{live_server.url}/console/disputes/")
     checker.check_page("console list")

@@ -4,11 +4,13 @@ from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
+from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.disputes import retract_dispute
 from provider.services import Services
-from tests import check_decision_factories, check_factories
+from tests import check_decision_factories, check_document_factories, check_factories
 from tests.check_status_factories import DISPUTE_TEXT, dispute, has_open_dispute
 from tests.web.console.test_checks import check_path
 from tests.web.console_client import ConsoleClient
@@ -38,6 +40,42 @@ def test_open_dispute_is_counted_listed_and_shown(
     correction = f"{check_path(order_id)}revise/jobs"
     assert f'href="{correction}"' in page
     assert "Correct the outcome of" in console.get_text(correction)
+
+
+def test_documents_of_a_dispute_are_opened_one_by_one(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    document_id = check_document_factories.send_dispute_document(services, order_id)
+    draft_id = check_document_factories.send_dispute_document(services, order_id, "identity")
+    path = f"/console/disputes/{dispute(services, order_id)}/"
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(path)
+    assert "Dispute: Employment history, file 1" in page
+    assert "<img" not in page
+    document_path = check_path(order_id, f"documents/{document_id}")
+    assert client.get(f"{document_path}/pages/1").status_code == 409
+    assert console.submit(f"{document_path}/open", page=path).status_code == 303
+    assert client.get(f"{document_path}/pages/1").mimetype == "image/jpeg"
+    with services.db.reading() as session:
+        query = select(AuditEntry.after).where(AuditEntry.action == Action.CHECK_DOCUMENT_OPENED)
+        assert session.scalars(query).all() == [{"document": document_id}]
+    # The staff see nothing of a dispute that is not sent yet.
+    assert draft_id not in console.get_text(check_path(order_id))
+    draft_path = check_path(order_id, f"documents/{draft_id}")
+    assert client.get(draft_path).status_code == 404
+    assert console.submit(f"{draft_path}/open", page=path).status_code == 404
+
+
+def test_viewer_sees_no_document_of_a_dispute(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    document_id = check_document_factories.send_dispute_document(services, order_id)
+    dispute(services, order_id)
+    console = ConsoleClient.signed_in(services, client, "viewer")
+    assert document_id not in console.get_text(check_path(order_id))
+    path = check_path(order_id, f"documents/{document_id}")
+    assert client.get(path).status_code == 403
+    assert client.get(f"{path}/pages/1").status_code == 403
 
 
 def test_dispute_is_answered_once(services: Services, client: FlaskClient, order_id: str) -> None:

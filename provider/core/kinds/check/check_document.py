@@ -25,6 +25,7 @@ from provider.storage.secrets import SecretBox
 
 FOLDER = "check-documents"  # in media storage: FOLDER/ID/page-1, FOLDER/ID/small-1
 PAGE, SMALL_PAGE = "page", "small"
+DISPUTE_SLOT = "dispute"  # of documents with a dispute; no package can ask for it
 # The states of a document. The file of a deleted one is gone.
 RECEIVED, UNREADABLE, DELETED = "received", "unreadable", "deleted"
 DOCUMENT_STATES = {
@@ -38,8 +39,10 @@ UNREFERENCED_AFTER = timedelta(days=1)
 
 
 class CheckDocument(Base):
-    """A file that a candidate sent for `slot`, a name of DOCUMENT_SLOTS, as its `number`th file.
+    """A file that a candidate sent for `slot`, as its `number`th file.
 
+    `slot` is a name of DOCUMENT_SLOTS, or DISPUTE_SLOT. `screening` is then the key of the disputed
+    screening, and `dispute` the public id of the dispute; it is empty until the dispute is sent.
     `label` is a name of the slot's DOCUMENT_LABELS, if it has some. `pages` has of each page
     `width` and `height` in pixels, and `size` in bytes and `sha256` of its encrypted picture.
     """
@@ -52,6 +55,8 @@ class CheckDocument(Base):
     )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     slot: Mapped[str] = mapped_column(String(30))
+    screening: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    dispute: Mapped[str] = mapped_column(String(22), default="", server_default="")
     number: Mapped[int]
     label: Mapped[str] = mapped_column(String(30), default="")
     page_count: Mapped[int]
@@ -64,6 +69,11 @@ class CheckDocument(Base):
     @property
     def folder(self) -> str:
         return f"{FOLDER}/{self.public_id}"
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the candidate has not sent the dispute yet; the staff do not see it then."""
+        return self.slot == DISPUTE_SLOT and not self.dispute
 
     def page_key(self, number: int, variant: str = PAGE) -> str:
         return page_key(self.public_id, number, variant)
@@ -78,6 +88,19 @@ def list_documents(session: Session, order: Order) -> Sequence[CheckDocument]:
     """Return the documents of a check, also deleted ones, in the order of their arrival."""
     query = select(CheckDocument).where(CheckDocument.order_id == order.id)
     return session.scalars(query.order_by(CheckDocument.id)).all()
+
+
+def list_dispute_documents(
+    session: Session, order: Order, screening: str, dispute: str = ""
+) -> list[CheckDocument]:
+    """Return the stored documents with a dispute; without its public id, those not sent yet."""
+    return [
+        document
+        for document in list_documents(session, order)
+        if document.state != DELETED
+        and (document.slot, document.screening, document.dispute)
+        == (DISPUTE_SLOT, screening, dispute)
+    ]
 
 
 def store_pages(

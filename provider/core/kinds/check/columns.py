@@ -121,6 +121,8 @@ OTHER_COLUMNS = (
     ScreeningTask.definition,
     CheckDocument.public_id,
     CheckDocument.slot,
+    CheckDocument.screening,
+    CheckDocument.dispute,
     CheckDocument.number,
     CheckDocument.page_count,
     CheckDocument.state,

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.core.kinds.check.adverse_acts import update_clock
+from provider.core.kinds.check.check_document import list_dispute_documents
 from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.dispute import CORRECTED, DISPUTE_REASONS, RETRACTED, UPHELD, Dispute
 from provider.core.kinds.check.models import Check
@@ -47,6 +48,7 @@ def open_dispute(
 ) -> Dispute:
     """Dispute the outcome of a screening for the candidate. The caller has locked the check.
 
+    The documents that the candidate has added before are sent with it.
     The same text again changes nothing: a form may be sent twice. Raises Conflict while another
     dispute of the screening is open, and Invalid for the reason or the text.
     """
@@ -64,6 +66,8 @@ def open_dispute(
     check.disputes.append(dispute)
     session.flush()  # the public id is a part of the path
     dispute.text = secret_box.encrypt(text, _path(check, dispute, "text"))
+    for document in list_dispute_documents(session, check, screening):
+        document.dispute = dispute.public_id
     check.record_event(session, "dispute opened", "candidate", now, entry.name)
     _update_notice_clock(session, check, now)
     return dispute

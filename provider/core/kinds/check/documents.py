@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from provider.core.kinds.check import clamd
 from provider.core.kinds.check.check_document import (
     DELETED,
+    DISPUTE_SLOT,
     FOLDER,
     RECEIVED,
     UNREADABLE,
@@ -44,6 +45,24 @@ class StoredUpload:
     pages: list[dict[str, Any]]
     upload_size: int
     upload_sha256: str
+
+    @property
+    def folder(self) -> str:
+        return f"{FOLDER}/{self.public_id}"
+
+    def build_row(self, check: Check, now: datetime, **fields: Any) -> CheckDocument:
+        """Return the row of the document; `fields` say what it is for."""
+        return CheckDocument(
+            public_id=self.public_id,
+            order_id=check.id,
+            page_count=len(self.pages),
+            pages=self.pages,
+            upload_size=self.upload_size,
+            upload_sha256=self.upload_sha256,
+            state=RECEIVED,
+            created_at=now,
+            **fields,
+        )
 
 
 def needed_slots(screenings: Iterable[Screening]) -> dict[str, list[Text]]:
@@ -80,8 +99,12 @@ def require_open_slot(check: Check, slot: str, given_at: datetime) -> None:
 
 
 def stored_documents(session: Session, check: Check) -> Sequence[CheckDocument]:
-    """Return the documents of a check whose pages are stored."""
-    return [entry for entry in list_documents(session, check) if entry.state != DELETED]
+    """Return the documents for the screenings of a check whose pages are stored."""
+    return [
+        entry
+        for entry in list_documents(session, check)
+        if entry.state != DELETED and entry.slot != DISPUTE_SLOT
+    ]
 
 
 def missing_slots(session: Session, check: Check) -> list[str]:
@@ -120,9 +143,9 @@ def stored_upload(
 
 
 def find_document(session: Session, check: Check, public_id: str) -> CheckDocument:
-    """Return a document of a check whose pages are stored. Raises NotFound."""
-    for document in stored_documents(session, check):
-        if document.public_id == public_id:
+    """Return a document of a check whose pages are stored, for any use. Raises NotFound."""
+    for document in list_documents(session, check):
+        if document.public_id == public_id and document.state != DELETED:
             return document
     raise NotFound("There is no such document")
 
@@ -158,45 +181,38 @@ def add_document(
         == (slot, label, upload.upload_sha256, RECEIVED)
         for entry in documents
     ):
-        return [f"{FOLDER}/{upload.public_id}"]
+        return [upload.folder]
     require_room(documents, slot, replaced_id)
     folders = [remove_document(session, check, replaced_id, now)] if replaced_id else []
     numbers = {
         entry.number for entry in documents if entry.slot == slot and entry.public_id != replaced_id
     }
     number = next(number for number in range(1, MAX_FILES + 1) if number not in numbers)
-    session.add(
-        CheckDocument(
-            public_id=upload.public_id,
-            order_id=check.id,
-            slot=slot,
-            number=number,
-            label=label,
-            page_count=len(upload.pages),
-            pages=upload.pages,
-            upload_size=upload.upload_size,
-            upload_sha256=upload.upload_sha256,
-            state=RECEIVED,
-            created_at=now,
-        )
-    )
-    check.record_event(session, "document sent", "candidate", now, describe_slot(slot, number))
+    document = upload.build_row(check, now, slot=slot, number=number, label=label)
+    session.add(document)
+    note = describe_use(check, document)
+    check.record_event(session, "document sent", "candidate", now, note)
     return folders
 
 
 def remove_document(session: Session, check: Check, public_id: str, now: datetime) -> str:
     """Delete the row of a document; return the media folder to delete after the commit."""
     document = find_document(session, check, public_id)
-    note = describe_slot(document.slot, document.number)
-    check.record_event(session, "document removed", "candidate", now, note)
+    if not document.is_draft:
+        note = describe_use(check, document)
+        check.record_event(session, "document removed", "candidate", now, note)
     session.delete(document)
     session.flush()
     return document.folder
 
 
-def describe_slot(slot: str, number: int) -> str:
-    """Return the name of a document for the staff."""
-    return f"{DOCUMENT_SLOTS[slot].label.english}, file {number}"
+def describe_use(check: Check, document: CheckDocument) -> str:
+    """Return what a document is for, as the staff read it, and the number of its file."""
+    if document.slot == DISPUTE_SLOT:
+        use = f"Dispute: {check.find_screening(document.screening).name}"
+    else:
+        use = DOCUMENT_SLOTS[document.slot].label.english
+    return f"{use}, file {document.number}"
 
 
 def ask_again(
@@ -218,7 +234,7 @@ def ask_again(
     for task in tasks:
         task.state = ASKED
         task.stop_clock(now)
-    note = describe_slot(document.slot, document.number)
+    note = describe_use(check, document)
     check.record_event(session, "document refused", actor, now, note)
     check.update_progress(session)
     check.enqueue_email(session, NEW_DOCUMENT_EMAIL, now)

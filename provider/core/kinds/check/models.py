@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.kinds.check.adverse_action import AdverseAction
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
+from provider.core.kinds.check.check_document import DISPUTE_SLOT, CheckDocument
 from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
@@ -163,9 +164,10 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
     ) -> None:
         """Reopen the check. The candidate is asked for consent again.
 
-        Findings, records, questions and disputes are deleted, and the details that a consent has
-        used. Consents stay, because they are the proof that the earlier screenings were allowed.
-        Details that were typed before any consent stay, too: the candidate goes on with them.
+        Findings, records, questions and disputes are deleted, with the documents of disputes, and
+        the details that a consent has used. Consents stay, because they are the proof that the
+        earlier screenings were allowed. Details that were typed before any consent stay, too: the
+        candidate goes on with them.
         """
         names = ["findings", "tasks", "records", "questions", "disputes"]
         if self.tasks:
@@ -174,6 +176,8 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
         self.end_by_reopening(actor, now)
         for row in (row for name in names for row in getattr(self, name)):
             session.delete(row)
+        of_order = CheckDocument.order_id == self.id  # DISCARD_LOST_DOCUMENTS deletes the files
+        session.execute(delete(CheckDocument).where(of_order, CheckDocument.slot == DISPUTE_SLOT))
         session.flush()
         session.expire(self, names)
 

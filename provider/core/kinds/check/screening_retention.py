@@ -17,7 +17,12 @@ from provider.core.accounts import Account
 from provider.core.accounts.screening_times import screening_times
 from provider.core.audit import Action
 from provider.core.kinds.check.adverse_action import AdverseAction
-from provider.core.kinds.check.check_document import DELETED, list_documents
+from provider.core.kinds.check.check_document import (
+    DELETED,
+    DISPUTE_SLOT,
+    CheckDocument,
+    list_documents,
+)
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.screening_task import ScreeningTask
@@ -108,16 +113,25 @@ def _delete_notes(_session: Session, check: Check, keys: Collection[str]) -> int
 
 
 def _delete_documents(session: Session, check: Check, _keys: Collection[str]) -> int:
-    """Mark the documents as deleted; their files go after the commit."""
+    """Mark the documents as deleted; their files go after the commit.
+
+    A document with a dispute goes with the disputed screening.
+    """
     stored = {task.key for task in check.tasks if task.details_deleted_at is None}
     needed = {name for entry in check.screenings if entry.key in stored for name in entry.documents}
     for question in check.questions:
         if question.screening in stored:
             needed.update(question.documents)
+
+    def is_needed(document: CheckDocument) -> bool:
+        if document.slot == DISPUTE_SLOT:
+            return document.screening in stored
+        return document.slot in needed
+
     documents = [
         document
         for document in list_documents(session, check)
-        if document.state != DELETED and document.slot not in needed
+        if document.state != DELETED and not is_needed(document)
     ]
     for document in documents:
         document.state = DELETED

@@ -1,9 +1,12 @@
 """The screenings of a check as the candidate sees them after the consent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from sqlalchemy.orm import object_session
+
+from provider.core.kinds.check.check_document import CheckDocument, list_dispute_documents
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.disputes import decrypt_answer, decrypt_text, find_open_dispute
 from provider.core.kinds.check.documents import open_slots
@@ -47,7 +50,7 @@ COUNTRIES_WITH_COPY = frozenset({"US", "GB"})
 
 @dataclass(frozen=True)
 class DisputeView:
-    """A decrypted dispute. `reason` is of DISPUTE_REASONS."""
+    """A decrypted dispute with its stored documents. `reason` is of DISPUTE_REASONS."""
 
     public_id: str
     reason: str
@@ -56,9 +59,12 @@ class DisputeView:
     answer: str
     outcome: str
     answered_at: datetime | None
+    documents: Sequence[CheckDocument]
 
     @classmethod
     def of(cls, secret_box: SecretBox, check: Check, dispute: Dispute) -> "DisputeView":
+        session = object_session(check)
+        assert session is not None, "the check was read in a session"
         return cls(
             dispute.public_id,
             dispute.reason,
@@ -67,6 +73,7 @@ class DisputeView:
             decrypt_answer(secret_box, check, dispute),
             dispute.outcome,
             dispute.answered_at,
+            list_dispute_documents(session, check, dispute.screening, dispute.public_id),
         )
 
 
