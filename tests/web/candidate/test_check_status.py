@@ -91,7 +91,8 @@ def test_status_page_lists_screenings_with_their_states(
         assert expected in text
     for secret in ("To consider", check_factories.REPORT_TEXT, *check_factories.SECRET_WORDS):
         assert secret not in text
-    assert "dispute" not in text.lower()
+    assert "Once the check is complete, you can dispute an outcome on this page" in text
+    assert "check/disputes" not in text
 
 
 def test_status_page_says_what_waits_for_the_candidate(
