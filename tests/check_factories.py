@@ -81,6 +81,7 @@ def place_check(services: Services, product_id: str | None = None, **fields: Any
 def give_consent(
     services: Services, public_id: str, name: str = SIGNED_NAME, **values: Any
 ) -> None:
+    """Sign as the candidate, without the documents that the package may need."""
     with services.db.writing() as session:
         Check.find(session, public_id).give_consent(
             session,
@@ -90,6 +91,7 @@ def give_consent(
             ip_address="192.0.2.7",
             user_agent="A browser/1.0",
             now=services.now(),
+            needs_documents=False,
         )
 
 

@@ -17,6 +17,7 @@ from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.consent_evidence import render_consent_evidence
 from provider.core.kinds.check.countries import country_names
 from provider.core.kinds.check.detail_groups import group_of, list_groups
+from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.residence import likely_country
 from provider.core.kinds.check.shown_texts import (
     ShownText,
@@ -116,7 +117,10 @@ def confirm_text(public_id: str, purpose: str, key: str) -> ResponseReturnValue:
 
 @routes.get("/review")
 def review(public_id: str) -> ResponseReturnValue:
-    """Show everything that the candidate gave, and ask for her signature."""
+    """Show everything that the candidate gave, and ask for her signature.
+
+    The signature is not offered while a document is missing.
+    """
     with order_for_read(public_id, Check) as candidate_request:
         check = candidate_request.order
         if is_over(check):
@@ -305,6 +309,10 @@ def _render_review(
         descriptions={name: DETAIL_FIELDS[name].describe(value) for name, value in typed.items()},
         detail_problems=detail_problems,
         authorizations=list_authorizations(check.content, check.country),
+        missing_documents={
+            name: DOCUMENT_SLOTS[name].label
+            for name in check.find_missing_documents(candidate_request.session)
+        },
         offers_copy=check.country == COUNTRY_WITH_COPY,
         wants_copy="wants_copy" in request.form,
         name=request.form.get("name", "")[:400],

@@ -284,6 +284,56 @@ def test_continue_goes_to_the_review_with_documents_missing(
     assert post(client, public_id, "/done").location == f"/c/o/{public_id}/consent/review"
 
 
+def sign(client: FlaskClient, public_id: str) -> TestResponse:
+    token = factories.csrf_token(client.get(page_path(public_id)).text)
+    data = {"csrf_token": token, "name": "Lakita Marrero"}
+    return client.post(f"/c/o/{public_id}/consent/review", data=data)
+
+
+def test_signature_is_not_offered_while_a_document_is_missing(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    path = walk(client, public_id)
+    send(client, public_id)
+    review = unescape(client.get(path).text)
+    assert f'href="{page_path(public_id)}#slot-dbs_group_1"' in review
+    assert "Please send: Identity document of group 1" in review
+    assert "Please send: Passport" not in review
+    assert "I agree" not in review
+    refused = sign(client, public_id)
+    assert refused.status_code == 400
+    assert "Please send: Identity document of group 1" in unescape(refused.text)
+    assert order_status(services, public_id) == "pending"
+    send(client, public_id, slot="dbs_group_1", label="passport")
+    assert "I agree" in client.get(path).text
+    assert sign(client, public_id).status_code == 303
+    assert order_status(services, public_id) == "consented"
+
+
+def test_document_of_another_candidate_does_not_count_for_the_signature(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    other = documents.place_check(services, "Rival Corp")
+    documents.send_document(services, other)
+    documents.send_document(services, other, "dbs_group_1", label="passport")
+    walk(client, public_id)
+    assert sign(client, public_id).status_code == 400
+    assert client.get(f"/c/o/{other}/consent/review").status_code == 403
+    assert order_status(services, public_id) == "pending"
+
+
+def order_status(services: Services, public_id: str) -> str:
+    with services.db.reading() as session:
+        return Check.find(session, public_id).status
+
+
+def test_invitation_names_the_needed_documents(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    text = unescape(client.get(f"/c/o/{public_id}/").text)
+    assert "You send us a photo or a PDF of: Passport or identity card" in text
+
+
 def test_page_is_closed_after_consent_until_asked(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:

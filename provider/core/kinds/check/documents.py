@@ -1,6 +1,6 @@
 """What candidates and staff do with the documents of a check."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,7 @@ from provider.core.kinds.check.document_labels import DOCUMENT_LABELS
 from provider.core.kinds.check.document_pages import draw_pages, require_type
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.needed_documents import find_missing, needed_slots
 from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO
 from provider.core.orders.states import CONSENTED, PENDING
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
@@ -65,16 +66,6 @@ class StoredUpload:
         )
 
 
-def needed_slots(screenings: Iterable[Screening]) -> dict[str, list[Text]]:
-    """Return the slots that screenings need, each with the reasons, in the slots' order."""
-    reasons: dict[str, list[Text]] = {name: [] for name in DOCUMENT_SLOTS}
-    for screening in screenings:
-        for name in screening.documents:
-            if screening.reason_text not in reasons[name]:
-                reasons[name].append(screening.reason_text)
-    return {name: texts for name, texts in reasons.items() if texts}
-
-
 def open_slots(check: Check) -> dict[str, list[Text]]:
     """Return the slots for which the candidate may send documents now, with the reasons.
 
@@ -109,8 +100,7 @@ def stored_documents(session: Session, check: Check) -> Sequence[CheckDocument]:
 
 def missing_slots(session: Session, check: Check) -> list[str]:
     """Return the open slots for which no readable document has been sent."""
-    sent = {entry.slot for entry in stored_documents(session, check) if entry.state == RECEIVED}
-    return [name for name in open_slots(check) if name not in sent]
+    return find_missing(open_slots(check), stored_documents(session, check))
 
 
 def require_label(slot: str, label: str) -> None:

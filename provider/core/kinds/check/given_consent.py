@@ -45,6 +45,7 @@ class GivenConsent:
         def change_status(self, session: Session, status: str, **changes: Any) -> None: ...
         def enqueue_email(self, session: Session, template: str, now: datetime) -> None: ...
         def save_details(self, secret_box: SecretBox, values: Mapping[str, Any]) -> list[str]: ...
+        def find_missing_documents(self, session: Session) -> list[str]: ...
         def find_detail_problems(self, secret_box: SecretBox, now: datetime) -> list[Any]: ...
         def row_path(self, field: str) -> str: ...
 
@@ -79,18 +80,22 @@ class GivenConsent:
         user_agent: str,
         now: datetime,
         submitted_at: datetime | None = None,
+        needs_documents: bool = True,
     ) -> None:
         """Record the consent of the candidate, with the details that she saved before.
 
         `details` are added to these: an object, a list of objects or a text each. `submitted_at` is
         the time at which the candidate sent the form, if it is not `now`. Raises IncompleteForm
-        with one message per detail, and for `name`.
+        with one message per detail, for `name`, and for `documents` while one is missing; the
+        script of a sandbox needs none.
         """
         self.require_open(submitted_at or now)
         self.save_details(secret_box, details)
         signature = to_one_line(name)
         messages = find_signature_problem(signature)
         messages |= first_messages(self.find_detail_problems(secret_box, now))
+        if needs_documents and self.find_missing_documents(session):
+            messages["documents"] = _("Please send every document that is asked for")
         if messages:
             raise IncompleteForm(messages)
         consent = self._build_consent(secret_box, signature, ip_address, user_agent, now)

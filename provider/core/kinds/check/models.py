@@ -9,12 +9,17 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.kinds.check.adverse_action import AdverseAction
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.check_document import DISPUTE_SLOT, CheckDocument
+from provider.core.kinds.check.check_document import (
+    DISPUTE_SLOT,
+    CheckDocument,
+    list_documents,
+)
 from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
 from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import (
     CLEAR,
     CONSIDER,
@@ -27,6 +32,7 @@ from provider.core.kinds.check.finding_revision import FindingRevision
 from provider.core.kinds.check.found_record import FoundRecord, report_records
 from provider.core.kinds.check.given_consent import GivenConsent
 from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
+from provider.core.kinds.check.needed_documents import find_missing, needed_slots
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.renewal import Renewal
 from provider.core.kinds.check.saved_details import SavedDetails
@@ -131,6 +137,10 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
         added = (task.definition for task in self.tasks if task.definition is not None)
         return (*self.content.screenings, *map(load_screening, added))
 
+    def find_missing_documents(self, session: Session) -> list[str]:
+        """Return the names of the documents that the package needs and that are not sent."""
+        return find_missing(needed_slots(self.content.screenings), list_documents(session, self))
+
     @property
     def country(self) -> str:
         """Where the candidate lives, as an ISO 3166 code; empty before the candidate chose one."""
@@ -149,13 +159,14 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
             self.change_progress(session, check_progress(self.tasks))
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
-        """Return the candidate's last agreement, None before one, and the fields of the form.
+        """Return the candidate's last agreement, None before one, and the fields and documents.
 
         `has_open_question`: the staff have asked, and the candidate has not answered.
         """
         return {
             "agreement": self.latest_consent_view(secret_box),
             "detail_fields": DETAIL_FIELDS,
+            "document_slots": DOCUMENT_SLOTS,
             "has_open_question": any(question.is_open for question in self.questions),
         }
 

@@ -39,4 +39,5 @@ def _consent(session: Session, check: Check, step: ScriptedStep) -> None:
         ip_address="",
         user_agent="",
         now=step.now,
+        needs_documents=False,
     )

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from provider.core.accounts import Account
-from provider.core.kinds.check import Check
+from provider.core.kinds.check import Check, IncompleteForm
 from provider.core.kinds.check import documents as documents_module
 from provider.core.kinds.check.check_document import (
     DISCARD_LOST_DOCUMENTS,
+    UNREADABLE,
     CheckDocument,
     read_page,
 )
@@ -194,6 +195,36 @@ def test_open_slots_follow_the_state_of_the_check(services: Services, public_id:
         assert open_slots(check) == {}
         with pytest.raises(Conflict, match="No document is asked of you"):
             require_open_slot(check, "identity", now)
+
+
+def test_consent_needs_a_readable_document_of_each_kind(services: Services, public_id: str) -> None:
+    def sign() -> None:
+        with services.db.writing() as session:
+            check = Check.find(session, public_id)
+            check.give_consent(
+                session,
+                services.secret_box,
+                check_factories.SIGNED_NAME,
+                check_factories.FORM_VALUES,
+                ip_address="",
+                user_agent="",
+                now=services.now(),
+            )
+
+    factories.send_document(services, public_id)
+    document_id = factories.send_document(services, public_id, "dbs_group_1", label="passport")
+    with services.db.writing() as session:
+        find_document(session, Check.find(session, public_id), document_id).state = UNREADABLE
+    with pytest.raises(IncompleteForm) as error:
+        sign()
+    assert list(error.value.fields) == ["documents"]
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        assert (check.status, check.consents, check.tasks) == ("pending", [], [])
+        assert check.find_missing_documents(session) == ["dbs_group_1"]
+    content = factories.png()
+    factories.send_document(services, public_id, "dbs_group_1", content, "passport")
+    sign()
 
 
 def test_every_choice_belongs_to_a_slot_and_is_needed() -> None:
