@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.routing import Rule
 
-from provider.core.kinds.check import Check
+from provider.core.kinds.check import Check, decisions
+from provider.core.kinds.check.decisions import RevisionForm
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.core.orders.link import CANDIDATE_SESSION_LIFETIME
@@ -54,6 +55,14 @@ def order_id(services: Services) -> str:
     check_factories.complete_check(services, placed)
     dispute(services, placed)
     return placed
+
+
+def revise(services: Services, order_id: str) -> None:
+    """Correct the outcome of one screening."""
+    with services.db.writing() as session:
+        check, now = Check.find(session, order_id, lock=True), services.now()
+        form = RevisionForm("jobs", "clear", "", "", "The employer was wrong")
+        decisions.revise(session, services.secret_box, check, form, "ann@provider.test", now)
 
 
 def check_rules(app: Flask, *prefixes: str) -> Iterator[tuple[str, Rule]]:
@@ -188,6 +197,26 @@ def test_role_without_the_permission_gets_the_same_answer(
         assert answers.pop(overview)[0] == 200
     assert find_hints(answers) == []
     assert {known for known, _, _ in answers.values()} == {403}
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        role
+        for role, permissions in ROLE_PERMISSIONS.items()
+        if Permission.VIEW_ORDERS in permissions and Permission.VIEW_RESULTS not in permissions
+    ],
+)
+def test_order_page_without_view_results_tells_no_outcome(
+    services: Services, client: FlaskClient, order_id: str, role: str
+) -> None:
+    revise(services, order_id)
+    page = ConsoleClient.signed_in(services, client, role).get_text(f"/console/orders/{order_id}")
+    assert "Outcome entered" in page
+    assert "Outcome corrected" in page
+    found = re.findall(r"to consider|: clear", page, re.IGNORECASE)
+    assert found == []
+    assert not any(hint in page for hint in (*check_factories.SECRET_WORDS, RECORD_TEXT))
 
 
 @pytest.mark.parametrize("role", ["operator", "adjudicator", "admin"])

@@ -24,7 +24,7 @@ from provider.core.kinds.check.decision_proposal import (
 )
 from provider.core.kinds.check.evidence import CONSIDER, overall_status
 from provider.core.kinds.check.finding_revision import FindingRevision
-from provider.core.kinds.check.models import FINDING_LABELS, Check, clean_outcome
+from provider.core.kinds.check.models import Check, clean_outcome
 from provider.core.orders.corrected_result import REVISED, publish_corrected_result
 from provider.core.orders.states import COMPLETED
 from provider.core.products.schema_fields import clean_text
@@ -260,8 +260,8 @@ def _apply_revision(
     outcome = (form.status, form.report_text, form.note)
     check.write_finding(secret_box, finding, outcome, staff, now)
     name = check.find_screening(form.screening).name
-    summary = f"{name}: {FINDING_LABELS[form.status]}"
-    publish_corrected_result(session, check, check.build_result(), staff, summary, now, REVISED)
+    # The name alone: staff who may not see results read it in the timeline.
+    publish_corrected_result(session, check, check.build_result(), staff, name, now, REVISED)
     withdraw_without_finding(session, secret_box, check, staff, now)
 
 

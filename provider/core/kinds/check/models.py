@@ -52,8 +52,6 @@ from provider.storage.secrets import SecretBox
 
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
-FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
-
 
 Outcome = tuple[str, str, str]  # the status, the text in the report and the private note
 
@@ -233,9 +231,8 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
         withdraw_questions(self.questions, actor, now, screening)
         if self.account.shows_partial_results:
             self.create_report_link(session, secret_box, now)
-        self.record_event(
-            session, "outcome entered", actor, now, f"{name}: {FINDING_LABELS[status]}"
-        )
+        # Without the outcome: staff who may not see results read the timeline.
+        self.record_event(session, "outcome entered", actor, now, name)
         self.update_progress(session)
         if is_first_outcome:
             tell_step(session, self, self.case, self.tasks, now)

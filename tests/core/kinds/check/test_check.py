@@ -377,8 +377,8 @@ def test_record_finding_again_replaces_it_and_logs_no_note(services: Services) -
     assert (finding.note, finding.report_text) == (None, None)
     events = [(event.type, event.note) for event in check.events if event.type == "outcome entered"]
     assert events == [
-        ("outcome entered", "Employment history: to consider"),
-        ("outcome entered", "Employment history: clear"),
+        ("outcome entered", "Employment history"),
+        ("outcome entered", "Employment history"),
     ]
 
 

@@ -140,7 +140,7 @@ def test_revision_publishes_again_and_keeps_the_history(services: Services, chec
             "The employer was wrong",
         )
         assert check.events[-1].type == "revised"
-        assert check.events[-1].note == "Employment history: clear"
+        assert check.events[-1].note == "Employment history"
         report = build_report(check, services.secret_box, {"report"})
         assert report.revised_at == services.now()
         assert "The employer was wrong" not in repr(report)
