@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -93,10 +94,18 @@ def language_of(order: Order) -> str:
     return order.texts_language or DEFAULT_LANGUAGE
 
 
-def collect_parts(order: Order, template: str, secret_box: SecretBox) -> EmailParts:
-    """Return what the order's kind adds to an e-mail, in the language of `language_of`."""
+def collect_parts(
+    order: Order,
+    template: str,
+    secret_box: SecretBox,
+    payload: Mapping[str, Any] = MappingProxyType({}),
+) -> EmailParts:
+    """Return what the order's kind adds to an e-mail, in the language of `language_of`.
+
+    `payload` is that of the message; empty for a sample.
+    """
     with use_language(language_of(order)):
-        return KINDS[order.kind].email_parts(order, template, secret_box)
+        return KINDS[order.kind].email_parts(order, template, secret_box, payload)
 
 
 def find_own_text(session: Session, order: Order, template: str) -> EmailText | None:

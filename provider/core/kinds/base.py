@@ -165,7 +165,9 @@ class EmailParts:
     attachments: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def _no_email_parts(_order: Order, _template: str, _secret_box: SecretBox) -> EmailParts:
+def _no_email_parts(
+    _order: Order, _template: str, _secret_box: SecretBox, _payload: Mapping[str, Any]
+) -> EmailParts:
     return EmailParts()
 
 
@@ -267,7 +269,7 @@ class Kind:
     find_texts: Callable[[Session, str], Sequence[RecordedText]] = _find_no_texts
     list_expired: Callable[[Session, datetime], Mapping[str, Sequence[str]]] = _list_nothing_expired
     alert_causes: Mapping[str, AlertCause] = field(default_factory=dict)
-    email_parts: Callable[[Any, str, SecretBox], EmailParts] = _no_email_parts
+    email_parts: Callable[[Any, str, SecretBox, Mapping[str, Any]], EmailParts] = _no_email_parts
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

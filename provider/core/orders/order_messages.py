@@ -1,6 +1,8 @@
 """The messages of an order: the e-mails to the candidate, and what is sent to the ATS."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -64,12 +66,18 @@ class OrderMessages:
         )
         return session.scalar(query.order_by(outbox.Message.id.desc()).limit(1))
 
-    def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
+    def enqueue_email(
+        self,
+        session: Session,
+        template: str,
+        now: datetime,
+        details: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Append an e-mail to the candidate. The kind's `email_parts` reads the `details`."""
         if template == INVITATION:
             self.bounced_at = None
-        self.append_message(
-            session, outbox.EMAIL, topic=template, payload={"order": self.public_id}, now=now
-        )
+        payload = {"order": self.public_id, **details}
+        self.append_message(session, outbox.EMAIL, topic=template, payload=payload, now=now)
 
     def tell_candidate(self, session: Session, template: str, now: datetime) -> None:
         """Enqueue one of CANDIDATE_EMAILS if the account's settings want it.

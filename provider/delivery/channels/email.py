@@ -289,20 +289,21 @@ class EmailChannel(Channel):
     def _render(self, session: Session, claim: Claim, order: Order) -> bytes:
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
-        decision = None
+        decision, secret_box = None, self.services.secret_box
         if claim.topic == DECISION_EMAIL:
             accommodation = Accommodation.of(session, order)
-            secret_box = self.services.secret_box
             decision = accommodation.decision(secret_box) if accommodation else None
         return emails.render_email(
             claim.topic,
             order,
-            url=self.services.urls.invitation(link.get_token(self.services.secret_box)),
+            url=self.services.urls.invitation(link.get_token(secret_box)),
             sender=self.services.settings.mail_from,
             message_id=claim.public_id,
             now=self.services.now(),
-            kind_context=order.kind_context(self.services.secret_box),
+            kind_context=order.kind_context(secret_box),
             decision=decision,
             own_text=emails.find_own_text(session, order, claim.topic),
-            parts=emails.collect_parts(order, claim.topic, self.services.secret_box),
+            parts=emails.collect_parts(
+                order, claim.topic, secret_box, claim.get_payload(secret_box)
+            ),
         )

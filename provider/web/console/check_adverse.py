@@ -11,10 +11,8 @@ from provider.core.audit import Action
 from provider.core.kinds.check import Check
 from provider.core.kinds.check import adverse_acts as acts
 from provider.core.kinds.check.adverse_action import (
-    NOTICES,
     PRE_ADVERSE,
     AdverseAction,
-    AdverseNotice,
     audit_fields,
 )
 from provider.core.kinds.check.decisions import clean_reason
@@ -25,7 +23,7 @@ from provider.core.kinds.check.jurisdictions import (
 )
 from provider.core.kinds.check.notice_pdf import render_notice_pdf
 from provider.core.staff import Permission
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.texts import use_language
 from provider.web.console import authentication
@@ -70,7 +68,7 @@ def notice_pdf(order_id: str, notice_id: str) -> Response:
     services = current_services()
     with services.db.reading() as session:
         check = Check.find(session, order_id)
-        notice = _find_notice(check, notice_id)
+        notice = check.get_notice(notice_id)
         content = check.decrypt_notice(services.secret_box, notice)
         with use_language(content["language"]):
             pdf = render_notice_pdf(check, content, notice.sent_at)
@@ -101,11 +99,12 @@ def _perform(order_id: str, act: str) -> Response:
 
 
 def _audit_fields(check: Check) -> dict[str, Any]:
-    """Return the state of the newest action and of its notices, for the audit log."""
+    """Return the state of the newest action and of the notices, for the audit log."""
     if not check.adverse_actions:
         return {}
     action = check.adverse_actions[-1]
-    came_back = [notice.purpose for notice in action.notices if notice.undeliverable_at]
+    notices = [notice for row in check.adverse_actions for notice in row.notices]
+    came_back = [notice.purpose for notice in notices if notice.undeliverable_at]
     return audit_fields(action) | {
         "notices": len(action.notices),
         "came_back": came_back,
@@ -148,19 +147,16 @@ def _withdraw(session: Session, check: Check, actor: str) -> None:
 
 
 def _send_again(session: Session, check: Check, actor: str) -> None:
-    acts.send_again(session, check, _read_purpose(), actor, current_services().now())
+    acts.send_again(session, check, _read_notice_id(), actor, current_services().now())
 
 
 def _record_other_way(session: Session, check: Check, actor: str) -> None:
     way, now = request.form.get("way", ""), current_services().now()
-    acts.record_other_way(session, check, _read_purpose(), way, actor, now)
+    acts.record_other_way(session, check, _read_notice_id(), way, actor, now)
 
 
-def _read_purpose() -> str:
-    purpose = request.form.get("purpose", "")
-    if purpose not in NOTICES:
-        raise Invalid("There is no such notice")
-    return purpose
+def _read_notice_id() -> str:
+    return request.form.get("notice", "")
 
 
 _ACTS: dict[str, Callable[[Session, Check, str], None]] = {
@@ -181,14 +177,6 @@ _ACTIONS = {
     "send-again": Action.NOTICE_SENT_AGAIN,
     "other-way": Action.NOTICE_HANDED_OVER,
 }
-
-
-def _find_notice(check: Check, notice_id: str) -> AdverseNotice:
-    for action in check.adverse_actions:
-        for notice in action.notices:
-            if notice.public_id == notice_id:
-                return notice
-    raise NotFound("There is no such notice")
 
 
 def _render(order_id: str, problem: str = "", status_code: int = 200) -> Response:

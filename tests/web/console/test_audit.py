@@ -550,6 +550,7 @@ def act_on_notice(path: str, *earlier: str, **form: str) -> Act:
                 suspend(session, check, COLLEAGUE, now)
             if "bounce" in earlier:
                 check.record_bounce(session, "x", "pre_adverse", "550", now)
+                form["notice"] = check.adverse_actions[0].notices[0].public_id
         succeed(console.submit(check_path(check_id, f"adverse/{path}"), **form))
         return f"order:{check_id}"
 
@@ -1269,12 +1270,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ADVERSE_WITHDRAWN: act_on_notice("withdraw", "begin", reason="A mistake"),
     },
     "checks.adverse.deliver": {
-        Action.NOTICE_SENT_AGAIN: act_on_notice(
-            "send-again", "begin", "bounce", purpose="pre_adverse"
-        ),
-        Action.NOTICE_HANDED_OVER: act_on_notice(
-            "other-way", "begin", "bounce", purpose="pre_adverse", way="By post"
-        ),
+        Action.NOTICE_SENT_AGAIN: act_on_notice("send-again", "begin", "bounce"),
+        Action.NOTICE_HANDED_OVER: act_on_notice("other-way", "begin", "bounce", way="By post"),
     },
     "renewals.close": {Action.RENEWAL_CLOSED: close_renewal},
     "adjudication.save": {

@@ -208,10 +208,11 @@ def test_notice_that_came_back_is_on_the_overview(
     assert "Notice to a candidate that came back" in overview
     assert path in overview
     assert "The notice came back, so the candidate’s time does not run" in console.get_text(path)
-    response = console.submit(
-        path + "other-way", page=path, purpose="pre_adverse", way="By post, on 3 March"
-    )
-    assert response.status_code == 302
+    form = {"notice": console.read_field(path, "notice"), "way": "By post, on 3 March"}
+    assert console.submit(path + "other-way", page=path, **form).status_code == 302
+    assert console.submit(path + "other-way", page=path, **form).status_code == 409
+    form["notice"] = "unknown"
+    assert console.submit(path + "other-way", page=path, **form).status_code == 404
     assert "By post, on 3 March" in console.get_text(path)
 
 

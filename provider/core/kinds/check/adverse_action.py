@@ -47,6 +47,7 @@ PRE_ADVERSE, FINAL_ADVERSE, ADVERSE_WITHDRAWN = NOTICES = (
     "final_adverse",
     "adverse_withdrawn",
 )
+NOTICE_KEY = "notice"  # of the payload of a message with a notice: its public id
 _OPEN_SQL = text("ended_at IS NULL")
 _UNDELIVERED_SQL = text("undeliverable_at IS NOT NULL")
 
@@ -184,8 +185,14 @@ class AdverseAction(Base):
         self.suspensions = [[start, end or now.isoformat()] for start, end in self.suspensions]
 
     def end(self, state: str, actor: str, now: datetime) -> None:
-        """End the action in FINAL or WITHDRAWN_ACTION."""
+        """End the action in FINAL or WITHDRAWN_ACTION.
+
+        The first notice of a withdrawn action need not arrive any more.
+        """
         self.move(state)
+        for notice in self.notices:
+            if notice.purpose == PRE_ADVERSE:
+                notice.undeliverable_at = None
         self.ended_by, self.ended_at, self.ends_at = actor, now, None
 
 

@@ -15,6 +15,7 @@ from provider.core.kinds.check.adverse_action import (
     ADVERSE_WITHDRAWN,
     FINAL,
     FINAL_ADVERSE,
+    NOTICE_KEY,
     OPEN_ACTION_STATES,
     PRE_ADVERSE,
     READY,
@@ -161,25 +162,25 @@ def withdraw_without_finding(
 
 
 def send_again(
-    session: Session, check: Check, purpose: str, actor: str, now: datetime
+    session: Session, check: Check, notice_id: str, actor: str, now: datetime
 ) -> AdverseNotice:
     """Send a notice again whose e-mail came back. The first one starts the clock anew."""
-    action, notice = _require_undeliverable(check, purpose)
+    action, notice = _require_undeliverable(check, notice_id)
     notice.undeliverable_at = None
-    check.enqueue_email(session, purpose, now)
+    _enqueue(session, check, notice, now)
     check.record_event(session, "notice sent again", actor, now)
     _restart_clock(session, check, action, notice, now)
     return notice
 
 
 def record_other_way(
-    session: Session, check: Check, purpose: str, description: str, actor: str, now: datetime
+    session: Session, check: Check, notice_id: str, description: str, actor: str, now: datetime
 ) -> AdverseNotice:
     """Record how a notice reached the candidate whose e-mail came back, such as by post."""
     description = " ".join(description.split())
     if not 3 <= len(description) <= MAX_OTHER_WAY_LENGTH:
         raise Invalid("Say how, in 3 to %(maximum)d characters", maximum=MAX_OTHER_WAY_LENGTH)
-    action, notice = _require_undeliverable(check, purpose)
+    action, notice = _require_undeliverable(check, notice_id)
     notice.undeliverable_at, notice.other_way = None, description
     check.record_event(session, "notice handed over", actor, now)
     _restart_clock(session, check, action, notice, now)
@@ -273,9 +274,9 @@ def is_any_clock_over(session: Session, now: datetime) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-def _require_undeliverable(check: Check, purpose: str) -> tuple[AdverseAction, AdverseNotice]:
-    notice = check.find_notice(purpose)
-    if notice is None or notice.undeliverable_at is None:
+def _require_undeliverable(check: Check, notice_id: str) -> tuple[AdverseAction, AdverseNotice]:
+    notice = check.get_notice(notice_id)
+    if notice.undeliverable_at is None:
         raise Conflict("This notice did not come back")
     action = next(row for row in check.adverse_actions if row.id == notice.action_id)
     return action, notice
@@ -318,8 +319,12 @@ def _send(
     action.notices.append(notice)
     session.flush()  # the public id is part of the path
     check.encrypt_notice(secret_box, notice, content)
-    check.enqueue_email(session, purpose, now)
+    _enqueue(session, check, notice, now)
     check.record_event(session, f"notice {purpose}", actor, now)
+
+
+def _enqueue(session: Session, check: Check, notice: AdverseNotice, now: datetime) -> None:
+    check.enqueue_email(session, notice.purpose, now, {NOTICE_KEY: notice.public_id})
 
 
 def _parameters(check: Check, action: AdverseAction) -> dict[str, str]:

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, object_session
 
+from provider import outbox
 from provider.core.kinds.check.adverse_action import (
+    NOTICE_KEY,
     NOTICES,
     PRE_ADVERSE,
     WITHDRAWN_ACTION,
@@ -18,6 +21,8 @@ from provider.core.kinds.check.current_check import find_newer_check, list_older
 from provider.core.kinds.check.renewal import Renewal, close_renewals, set_renewal
 from provider.core.labels import format_date, load_time_zone
 from provider.core.orders import Order
+from provider.errors import NotFound
+from provider.outbox.encryption import secret_box_of
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext
 
@@ -44,6 +49,14 @@ class CompletedCheck(OrderBase):
         notices = [notice for action in self.adverse_actions for notice in action.notices]
         return next((notice for notice in reversed(notices) if notice.purpose == purpose), None)
 
+    def get_notice(self, notice_id: str) -> AdverseNotice:
+        """Return a notice by its public id. Raises NotFound."""
+        for action in self.adverse_actions:
+            for notice in action.notices:
+                if notice.public_id == notice_id:
+                    return notice
+        raise NotFound("There is no such notice")
+
     def encrypt_notice(
         self, secret_box: SecretBox, notice: AdverseNotice, content: Mapping[str, Any]
     ) -> None:
@@ -60,13 +73,31 @@ class CompletedCheck(OrderBase):
     def record_bounce(
         self, session: Session, message: str, template: str, reason: str, now: datetime
     ) -> None:
-        """Record that an e-mail came back. One with a notice is marked for the staff."""
+        """Record that an e-mail came back. One with a notice is marked for the staff.
+
+        The first notice of a withdrawn action is not: nothing follows from it any more.
+        """
         super().record_bounce(session, message, template, reason, now)
-        if template in NOTICES and (notice := self.find_notice(template)):
-            notice.undeliverable_at = now
-            action = self.open_action
-            if action and template == PRE_ADVERSE:
+        notice = self._find_notice_of(session, message, template) if template in NOTICES else None
+        if notice is None:
+            return
+        action = next(row for row in self.adverse_actions if row.id == notice.action_id)
+        if template == PRE_ADVERSE:
+            if action.state == WITHDRAWN_ACTION:
+                return
+            if action.is_open:
                 action.stop()
+        notice.undeliverable_at = now
+
+    def _find_notice_of(
+        self, session: Session, message_id: str, template: str
+    ) -> AdverseNotice | None:
+        """Return the notice that a message names; the newest of its purpose if it names none."""
+        query = select(outbox.Message).where(outbox.Message.public_id == message_id)
+        message = session.scalar(query)
+        payload = message.get_payload(secret_box_of(session)) if message else {}
+        notice_id = payload.get(NOTICE_KEY)
+        return self.get_notice(notice_id) if notice_id else self.find_notice(template)
 
     def end_by_reopening(self, actor: str, now: datetime) -> None:
         """Withdraw the open action: the check is done anew, and has no findings any more."""

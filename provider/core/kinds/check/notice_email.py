@@ -1,7 +1,10 @@
 """What the e-mails with the notices of an adverse action have: the text, and the PDF."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from provider.core.kinds.base import EmailParts
-from provider.core.kinds.check.adverse_action import NOTICES
+from provider.core.kinds.check.adverse_action import NOTICE_KEY, NOTICES
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.notice_content import compose_content, email_variables
 from provider.core.kinds.check.notice_text import sample_text
@@ -11,14 +14,17 @@ from provider.texts import current_language
 FILE_NAME = "notice.pdf"
 
 
-def email_parts(check: Check, template: str, secret_box: SecretBox) -> EmailParts:
-    """Return the text of the newest notice of this purpose, with its PDF.
+def email_parts(
+    check: Check, template: str, secret_box: SecretBox, payload: Mapping[str, Any]
+) -> EmailParts:
+    """Return the text of the notice that the payload names, with its PDF.
 
     A sample of an e-mail has the sample's text, and no PDF.
     """
     if template not in NOTICES:
         return EmailParts()
-    notice = check.find_notice(template)
+    notice_id = payload.get(NOTICE_KEY)
+    notice = check.get_notice(notice_id) if notice_id else check.find_notice(template)
     if notice is None:
         values = {
             "candidate": check.candidate.name,

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from provider.core.accounts import Account
+from provider.core.emails import collect_parts
 from provider.core.kinds.check import Check
 from provider.core.kinds.check import adverse_acts as acts
 from provider.core.kinds.check.adverse_work import (
@@ -16,6 +17,7 @@ from provider.core.kinds.check.adverse_work import (
 from provider.core.kinds.check.decisions import RevisionForm, revise
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.jurisdictions import JURISDICTIONS, suggest_jurisdiction
+from provider.core.kinds.check.notice_pdf import render_notice_pdf
 from provider.core.kinds.check.notice_text import save_text
 from provider.errors import Conflict, Invalid
 from provider.outbox import Message
@@ -77,6 +79,36 @@ def bounce(services: Services, check_id: str, template: str = "pre_adverse") -> 
     with services.db.writing() as session:
         check = Check.find(session, check_id)
         check.record_bounce(session, "x", template, "550 5.1.1", services.now())
+
+
+def withdraw(services: Services, check_id: str) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, check_id)
+        acts.withdraw(session, services.secret_box, check, "A mistake", ANN, services.now())
+
+
+def notice_ids(services: Services, check_id: str, purpose: str) -> list[str]:
+    """Return the public ids of the notices of a purpose, the oldest first."""
+    with services.db.reading() as session:
+        actions = Check.find(session, check_id).adverse_actions
+        notices = [notice for action in actions for notice in action.notices]
+        return [notice.public_id for notice in notices if notice.purpose == purpose]
+
+
+def undeliverable_ids(services: Services, check_id: str) -> list[str]:
+    with services.db.reading() as session:
+        actions = Check.find(session, check_id).adverse_actions
+        notices = [notice for action in actions for notice in action.notices]
+        return [notice.public_id for notice in notices if notice.undeliverable_at]
+
+
+def bounce_message(services: Services, check_id: str, topic: str, number: int) -> None:
+    """Let the e-mail with a topic come back, by its number from the oldest one."""
+    with services.db.writing() as session:
+        query = select(Message).where(Message.topic == topic).order_by(Message.id)
+        message = session.scalars(query).all()[number]
+        check = Check.find(session, check_id)
+        check.record_bounce(session, message.public_id, topic, "550 5.1.1", services.now())
 
 
 def sent_topics(services: Services) -> list[str]:
@@ -256,18 +288,19 @@ def test_notice_that_came_back_stops_the_clock_until_it_is_sent_again(
     assert state_of(services, check_id) == ("stopped", None)
     with services.db.reading() as session:
         assert list(find_undeliverable_notices(session).values()) == [[check_id]]
+    (notice_id,) = notice_ids(services, check_id, "pre_adverse")
     clock.advance(timedelta(days=1))
     with services.db.writing() as session:
         check = Check.find(session, check_id)
-        acts.send_again(session, check, "pre_adverse", ANN, services.now())
+        acts.send_again(session, check, notice_id, ANN, services.now())
         with pytest.raises(Conflict):
-            acts.send_again(session, check, "pre_adverse", ANN, services.now())
+            acts.send_again(session, check, notice_id, ANN, services.now())
     assert state_of(services, check_id) == ("waiting", datetime(2027, 2, 9, 22, tzinfo=UTC))
     assert sent_topics(services) == ["pre_adverse", "pre_adverse"]
     bounce(services, check_id)
     with services.db.writing() as session:
         check = Check.find(session, check_id)
-        acts.record_other_way(session, check, "pre_adverse", "By post", ANN, services.now())
+        acts.record_other_way(session, check, notice_id, "By post", ANN, services.now())
     with services.db.reading() as session:
         assert not find_undeliverable_notices(session)
 
@@ -276,12 +309,61 @@ def test_withdrawal_tells_the_candidate_and_allows_another_action(
     services: Services, check_id: str
 ) -> None:
     begin(services, check_id)
-    with services.db.writing() as session:
-        check = Check.find(session, check_id)
-        acts.withdraw(session, services.secret_box, check, "A mistake", ANN, services.now())
+    withdraw(services, check_id)
     assert state_of(services, check_id)[0] == "withdrawn"
     assert sent_topics(services) == ["pre_adverse", "adverse_withdrawn"]
     begin(services, check_id)
+
+
+def test_withdrawal_closes_the_first_notice_that_came_back(
+    services: Services, check_id: str
+) -> None:
+    begin(services, check_id)
+    bounce(services, check_id)
+    withdraw(services, check_id)
+    begin(services, check_id)
+    assert undeliverable_ids(services, check_id) == []
+    bounce_message(services, check_id, "pre_adverse", 0)  # a late report about the first letter
+    assert undeliverable_ids(services, check_id) == []
+    assert state_of(services, check_id)[0] == "waiting"
+    bounce_message(services, check_id, "pre_adverse", 1)
+    assert undeliverable_ids(services, check_id) == [
+        notice_ids(services, check_id, "pre_adverse")[1]
+    ]
+
+
+def test_notice_of_an_ended_action_is_sent_again_beside_a_newer_one(
+    services: Services, clock: ManualClock, check_id: str
+) -> None:
+    begin(services, check_id)
+    withdraw(services, check_id)
+    clock.advance(timedelta(days=1))
+    begin(services, check_id)
+    withdraw(services, check_id)
+    first, second = notice_ids(services, check_id, "adverse_withdrawn")
+    bounce_message(services, check_id, "adverse_withdrawn", 0)
+    assert undeliverable_ids(services, check_id) == [first]
+    with services.db.writing() as session:
+        check = Check.find(session, check_id)
+        with pytest.raises(Conflict, match="This notice did not come back"):
+            acts.send_again(session, check, second, ANN, services.now())
+        acts.send_again(session, check, first, ANN, services.now())
+    assert undeliverable_ids(services, check_id) == []
+    # The e-mail has the letter of its own action.
+    with services.db.reading() as session:
+        check = Check.find(session, check_id)
+        message = session.scalars(
+            select(Message).where(Message.topic == "adverse_withdrawn").order_by(Message.id.desc())
+        ).first()
+        assert message
+        payload = message.get_payload(services.secret_box)
+        parts = collect_parts(check, "adverse_withdrawn", services.secret_box, payload)
+        old_notice = check.get_notice(first)
+        content = check.decrypt_notice(services.secret_box, old_notice)
+        pdf = render_notice_pdf(check, content, old_notice.sent_at)
+        assert parts.attachments["notice.pdf"] == pdf
+        newer = collect_parts(check, "adverse_withdrawn", services.secret_box)
+        assert newer.attachments["notice.pdf"] != pdf
 
 
 def test_correction_that_leaves_no_finding_withdraws_the_action(

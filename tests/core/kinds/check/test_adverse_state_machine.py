@@ -13,7 +13,12 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check import adverse_acts as acts
-from provider.core.kinds.check.adverse_action import FINAL, READY, TRANSITIONS
+from provider.core.kinds.check.adverse_action import (
+    FINAL,
+    READY,
+    TRANSITIONS,
+    WITHDRAWN_ACTION,
+)
 from provider.core.kinds.check.adverse_work import END_NOTICE_CLOCKS
 from provider.core.kinds.check.decisions import RevisionForm, revise
 from provider.core.kinds.check.dispute import Dispute
@@ -101,9 +106,12 @@ class AdverseActions(RuleBasedStateMachine):
 
     @rule()
     def send_again(self) -> None:
-        self._try(
-            lambda session, check: acts.send_again(session, check, "pre_adverse", STAFF, self.now)
-        )
+        def act(session: Session, check: Check) -> None:
+            for notice in [row for action in check.adverse_actions for row in action.notices]:
+                if notice.undeliverable_at:
+                    acts.send_again(session, check, notice.public_id, STAFF, self.now)
+
+        self._try(act)
 
     @rule(status=st.sampled_from(["clear", "consider"]))
     def correct(self, status: str) -> None:
@@ -129,6 +137,8 @@ class AdverseActions(RuleBasedStateMachine):
             revisions = [result.revision for result in check.results]
             assert revisions == sorted(set(revisions))
             for action in check.adverse_actions:
+                if action.state == WITHDRAWN_ACTION:
+                    assert not action.is_first_notice_undeliverable
                 before = self.states.get(action.id, action.state)
                 assert action.state == before or _is_reachable(before, action.state)
                 self.states[action.id] = action.state
