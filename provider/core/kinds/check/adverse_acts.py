@@ -7,7 +7,6 @@ The final notice can be sent once the clock is over, by a person.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.core.accounts.check_settings import notice_days
@@ -252,26 +251,6 @@ def require_open_action(check: Check) -> AdverseAction:
 def action_path(check: Check, action: AdverseAction, field: str) -> str:
     """Return the row path of an encrypted text of an action."""
     return check.row_path(f"adverse/{action.public_id}/{field}")
-
-
-def update_due_clocks(session: Session, now: datetime, limit: int = 100) -> int:
-    """Update the clocks that are over; return the number of actions."""
-    query = select(AdverseAction).where(
-        AdverseAction.state == WAITING, AdverseAction.ends_at <= now
-    )
-    actions = session.scalars(query.order_by(AdverseAction.ends_at).limit(limit)).all()
-    for action in actions:
-        check = session.get_one(Check, action.order_id, with_for_update=True)
-        session.refresh(action)  # it may have changed before the lock
-        update_clock(session, check, action, now)
-    return len(actions)
-
-
-def is_any_clock_over(session: Session, now: datetime) -> bool:
-    query = select(AdverseAction.id).where(
-        AdverseAction.state == WAITING, AdverseAction.ends_at <= now
-    )
-    return session.scalar(query.limit(1)) is not None
 
 
 def _require_undeliverable(check: Check, notice_id: str) -> tuple[AdverseAction, AdverseNotice]:

@@ -24,11 +24,12 @@ BASIS_LABELS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Jurisdiction:
-    """The rules of a place. `waiting_days` are business days; None means the account's number.
+    """The rules of a place. Its key is stored with each action, and is never deleted or renamed.
 
-    `country` and `subdivision` (ISO 3166) give the public holidays. `days_after_dispute` is the
-    least number of business days that are left once a dispute has been answered. `source` names
-    the law, and what is uncertain; `basis` is one of BASES.
+    `waiting_days` are business days; None means the account's number. `country` and `subdivision`
+    (ISO 3166) give the public holidays. `days_after_dispute` is the least number of business days
+    that are left once a dispute has been answered. `source` names the law, and what is uncertain;
+    `basis` is one of BASES.
     """
 
     label: LazyText

@@ -366,6 +366,21 @@ def test_notice_of_an_ended_action_is_sent_again_beside_a_newer_one(
         assert newer.attachments["notice.pdf"] != pdf
 
 
+def test_clock_that_cannot_be_updated_does_not_stop_the_others(
+    services: Services, clock: ManualClock, check_id: str
+) -> None:
+    other_id = check_decision_factories.consider_check(services, name="Rival", key="other")
+    begin(services, check_id)
+    begin(services, other_id, days=6)
+    with services.db.writing() as session:
+        Check.find(session, check_id).adverse_actions[0].jurisdiction = "a key of old"
+    clock.advance(timedelta(days=9))
+    with pytest.raises(KeyError, match="a key of old"):
+        END_NOTICE_CLOCKS.run(services)
+    assert state_of(services, check_id)[0] == "waiting"
+    assert state_of(services, other_id)[0] == "ready"
+
+
 def test_correction_that_leaves_no_finding_withdraws_the_action(
     services: Services, check_id: str
 ) -> None:
