@@ -1,13 +1,15 @@
 """The data of a check is in clear nowhere where the program writes; after the erasure nowhere.
 
-One check goes its whole way: consent, records, outcomes, report, dispute with documents, answer.
-Then its values are searched byte for byte, and after the erasure their ciphertexts, too.
+One check goes its whole way: consent, a question, records, outcomes, report, dispute with
+documents, answer. Then its values are searched byte for byte, and after the erasure their
+ciphertexts, too. Another check is declined.
 """
 
 import gzip
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +21,12 @@ from structlog.testing import capture_logs
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.core.kinds.check import CandidateDetail, Finding
+from provider.core.kinds.check import CandidateDetail, Check, Finding
+from provider.core.kinds.check.check_document import list_documents
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.found_record import FoundRecord
+from provider.core.kinds.check.information_request import InformationRequest
+from provider.core.kinds.check.questions import ask
 from provider.delivery import Dispatcher
 from provider.maintenance import create_backup, erase_order
 from provider.outbox import CALLBACK, EMAIL
@@ -30,6 +35,7 @@ from provider.storage.database import Base
 from tests import check_document_factories as check_documents
 from tests import check_factories, factories
 from tests.check_status_factories import add_record, set_case
+from tests.check_way import open_invitation
 from tests.factories import ManualClock
 from tests.fake_ats import FakeAts
 from tests.test_canary_secrets import find_leaks, message_contents
@@ -45,6 +51,8 @@ SECRETS = {
     "birth date": BIRTHDAY,
     "address": "77 Canary Wharf “Ωmega”\nQuillfeather QF9 3ZX",
     "employer": "Zyxquass Bakery, Canaryville",
+    "question to the candidate": "canary question “7707”: which oven?",
+    "answer of the candidate": "canary reply “2207”: the stone one",
     "text of a record": "Canary court, quassia theft 7719",
     "note about a record": "canary record note “6602”",
     "note about an outcome": "canary outcome note “4402”",
@@ -103,6 +111,19 @@ class Trip:
         check_factories.give_consent(self.services, self.order_id, "Lakita Marrero", **DETAILS)
         self.candidate("check/messages", messages="yes")
         set_case(self.services, self.order_id, country="US")
+
+    def answer_question(self) -> None:
+        box, now = self.services.secret_box, self.services.now()
+        with self.services.db.writing() as session:
+            check = Check.find(session, self.order_id, lock=True)
+            text = SECRETS["question to the candidate"]
+            question_id = ask(session, box, check, "jobs", text, (), ACTOR, now).public_id
+        assert SECRETS["question to the candidate"] in self.read("questions")
+        answer = SECRETS["answer of the candidate"]
+        self.candidate(f"questions/{question_id}", "questions", answer=answer)
+
+    def read(self, path: str) -> str:
+        return unescape(self.client.get(f"/c/o/{self.order_id}/{path}").text)
 
     def work(self, console: ConsoleClient) -> None:
         page = f"/console/checks/{self.order_id}/"
@@ -223,6 +244,8 @@ def ciphertexts(services: Services) -> list[bytes]:
         FoundRecord.private_note,
         Dispute.text,
         Dispute.answer,
+        InformationRequest.question,
+        InformationRequest.answer,
     )
     keys = check_documents.stored_keys(services)
     pages = [b"".join(services.media.read_range(key, 0, services.media.size(key))) for key in keys]
@@ -248,6 +271,7 @@ def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
     console = ConsoleClient.signed_in(services, client, "admin")
     with capture_logs() as entries:
         trip.consent()
+        trip.answer_question()
         deliver(services)
         trip.work(console)
         trip.read_report()
@@ -256,7 +280,7 @@ def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
         trip.export(console)
         places = written_places(services, folder / "first")
         erased_texts = ciphertexts(services)
-        assert len(erased_texts) == len(DETAILS) + 6 + 4  # 2 pages of documents, also small ones
+        assert len(erased_texts) == len(DETAILS) + 8 + 4  # 2 pages of documents, also small ones
         assert not any(text.startswith(b"\xff\xd8\xff") for text in erased_texts)
         erase_order(
             services.db,
@@ -282,3 +306,53 @@ def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
     remains = [name for name, content in rest.items() for text in erased_texts if text in content]
     assert remains == []
     assert ciphertexts(services) == []
+
+
+def test_data_given_before_a_refusal_is_nowhere_after_it(
+    services: Services,
+    client: FlaskClient,
+    ats: FakeAts,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path_factory.mktemp("backups")
+    account_id, _ = factories.create_account(services)
+    entry = SCREENINGS[0] | {"documents": ["identity"]}
+    product = check_factories.create_package(services, screenings=[entry])
+    order_id = factories.place_order(
+        services, account_id, product, "check", callback_url=f"{ats.url}/checks/1"
+    )
+    with capture_logs() as entries:
+        open_invitation(services, client, order_id)
+        with services.db.writing() as session:
+            check = Check.find(session, order_id)
+            check.own_case.country = "US"
+            check.save_details(services.secret_box, DETAILS)
+        check_documents.send_document(services, order_id)
+        texts = ciphertexts(services)
+        assert len(texts) == len(DETAILS) + 2
+        page = client.get(f"/c/o/{order_id}/decline").text
+        assert "the documents that you have sent will be deleted" in page
+        token = factories.csrf_token(page)
+        form = {"csrf_token": token, "reason": "I have another job"}
+        for _ in range(2):  # the second time changes nothing
+            assert client.post(f"/c/o/{order_id}/decline", data=form).status_code == 303
+        deliver(services)
+        places = written_places(services, folder / "only")
+    output = capfd.readouterr()
+    places |= {
+        "logs": str(entries).encode(),
+        "output": (output.out + output.err).encode(),
+        "callbacks": b"\n".join(request.body for request in ats.received),
+    }
+    assert b"rejected" in places["callbacks"]
+    assert find_leaks(SECRETS, places) == []
+    remains = [name for name, content in places.items() for text in texts if text in content]
+    assert remains == []
+    assert check_documents.stored_keys(services) == []
+    with services.db.reading() as session:
+        check = Check.find(session, order_id)
+        assert (check.status, check.candidate_details, check.case) == ("declined", [], None)
+        assert list_documents(session, check) == []
+        events = [(event.type, event.note) for event in check.events[-2:]]
+    assert events == [("declined", "I have another job"), ("declined data deleted", "")]

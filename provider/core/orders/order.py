@@ -346,12 +346,16 @@ class Order(OrderState, OrderMessages, Base):
 
     def decline(
         self, session: Session, reason: str, now: datetime, *, given_at: datetime | None = None
-    ) -> None:
-        """Decline for the candidate, who did it at `given_at`, if that is not `now`."""
+    ) -> Sequence[str]:
+        """Decline for the candidate, who did it at `given_at`, if that is not `now`.
+
+        Returns the media folders to delete after the commit; a kind may delete data at once.
+        """
         self.require_open(given_at or now)
         self.change_status(
             session, DECLINED, actor="candidate", note=reason.strip()[:2000], now=now
         )
+        return ()
 
     def expire(self, session: Session, now: datetime) -> None:
         self.change_status(session, EXPIRED, actor="system", now=now)

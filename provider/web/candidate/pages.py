@@ -1,6 +1,8 @@
 """The candidate's first and last pages: the invitation, declining, and the status page."""
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
@@ -16,7 +18,7 @@ from provider.core.orders.accommodation import ASKED, propose_terms
 from provider.core.orders.candidate import parse_time_zone
 from provider.core.orders.states import MARKING, SUBMITTED
 from provider.core.products.schema_fields import clean_text
-from provider.errors import Conflict, NotFound, Unauthorized
+from provider.errors import Conflict, NotFound, Unauthorized, Unavailable
 from provider.services import current_services
 from provider.texts import list_languages
 from provider.web.candidate import before_start
@@ -107,16 +109,24 @@ def confirm_decline(public_id: str) -> ResponseReturnValue:
 @routes.post("/o/<public_id>/decline")
 def decline(public_id: str) -> ResponseReturnValue:
     """Decline the order; a second decline changes nothing."""
+    services = current_services()
+    folders: Sequence[str] = ()
     with order_for_update(public_id, Order) as candidate_request:
         order = candidate_request.order
-        if order.status != DECLINED:
+        is_new = order.status != DECLINED
+        if is_new:
             reason = clean_text(request.form.get("reason", ""))
-            order.decline(
+            folders = order.decline(
                 candidate_request.session,
                 reason,
                 candidate_request.now,
                 given_at=candidate_request.given.given_at,
             )
+    with suppress(Unavailable):  # scheduled work deletes files without a row later
+        for folder in folders:
+            services.media.delete_folder(folder)
+    if is_new:
+        services.db.truncate_wal()  # or deleted data stays in the side file
     return redirect_to_landing(public_id)
 
 

@@ -199,6 +199,7 @@ KIND = Kind(
             "details changed": "Details changed by the candidate",
             "details shown": "Details shown",
             "details deleted": "Details deleted: the time of their storage is over",
+            "declined data deleted": "Details and documents deleted after the refusal",
             "dispute opened": "Dispute by the candidate",
             "dispute retracted": "Dispute retracted by the candidate",
             "dispute answered": "Dispute answered",

@@ -18,6 +18,7 @@ from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
 from provider.core.kinds.check.decision_proposal import DecisionProposal
+from provider.core.kinds.check.declined_check import DeclinedCheck
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import (
@@ -93,7 +94,7 @@ class Finding(Base):
     check: Mapped["Check"] = relationship(back_populates="findings")
 
 
-class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
+class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
     """A background check ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "check"}  # noqa: RUF012
@@ -176,7 +177,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, Order):
         Findings, records, questions and disputes are deleted, with the documents of disputes, and
         the details that a consent has used. Consents stay, because they are the proof that the
         earlier screenings were allowed. Details that were typed before any consent stay, too: the
-        candidate goes on with them.
+        candidate goes on with them. Only a refusal has deleted them.
         """
         names = ["findings", "tasks", "records", "questions", "disputes"]
         if self.tasks:
