@@ -138,8 +138,23 @@ def _delete_documents(session: Session, check: Check, _keys: Collection[str]) ->
     return len(documents)
 
 
+def _delete_questions(session: Session, check: Check, keys: Collection[str]) -> int:
+    """Delete the questions to the candidate with the answers. Events say that they were asked."""
+    questions = [question for question in check.questions if question.screening in keys]
+    for question in questions:
+        session.delete(question)
+    session.flush()
+    session.expire(check, ["questions"])
+    return len(questions)
+
+
 # Each deletes one sort of data of the screenings with `keys`, and returns the number of values.
-PART_DELETERS: tuple[PartDeleter, ...] = (_delete_details, _delete_notes, _delete_documents)
+PART_DELETERS: tuple[PartDeleter, ...] = (
+    _delete_details,
+    _delete_notes,
+    _delete_questions,
+    _delete_documents,
+)
 
 
 def _is_due(check: Check, task: ScreeningTask, now: datetime) -> bool:

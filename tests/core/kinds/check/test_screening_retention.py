@@ -1,4 +1,4 @@
-"""Retention by screening: details and notes go, outcomes stay."""
+"""Retention by screening: details, notes and questions go, outcomes stay."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,12 +13,14 @@ from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.check import Check, adverse_acts
 from provider.core.kinds.check.adverse_action import WITHDRAWN_ACTION
+from provider.core.kinds.check.questions import answer
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION
 from provider.errors import Invalid
 from provider.maintenance import preview_retention
 from provider.services import Services
 from tests import check_document_factories, check_factories
 from tests.check_status_factories import add_record, dispute
+from tests.check_work_factories import ANSWER, ask_candidate, check_of_another_account
 from tests.factories import ManualClock
 
 pytestmark = pytest.mark.both
@@ -203,6 +205,48 @@ def test_documents_go_when_no_other_screening_needs_them(
     run(services)
     assert check_document_factories.documents_of(services, public_id) == []
     assert check_document_factories.stored_keys(services) == []
+
+
+def test_questions_and_answers_go_with_their_screening(
+    services: Services, clock: ManualClock
+) -> None:
+    public_id = check_factories.place_check(
+        services, create_package(services, jobs=30, identity=60)
+    )
+    check_factories.give_consent(services, public_id)
+    answered_id = ask_candidate(services, public_id)
+    kept_id = ask_candidate(services, public_id, "identity")
+    with services.db.writing() as session:
+        check, now = Check.find(session, public_id), services.now()
+        answer(session, services.secret_box, check, answered_id, ANSWER, now)
+    check_factories.record_findings(services, public_id)
+    check_factories.complete_check(services, public_id)
+    clock.advance(30 * DAY - timedelta(minutes=1))
+    run(services)
+    assert question_ids(services, public_id) == [answered_id, kept_id]
+    clock.advance(timedelta(minutes=1))
+    run(services)
+    assert question_ids(services, public_id) == [kept_id]
+    clock.advance(30 * DAY)
+    run(services)
+    assert question_ids(services, public_id) == []
+    with services.db.reading() as session:
+        types = [event.type for event in Check.find(session, public_id).events]
+    assert types.count("question asked") == 2, "the record stays"
+
+
+def test_questions_of_another_check_stay(services: Services, clock: ManualClock) -> None:
+    completed_check(services, jobs=1)
+    other = check_of_another_account(services)
+    kept_id = ask_candidate(services, other)
+    clock.advance(2 * DAY)
+    run(services)
+    assert question_ids(services, other) == [kept_id]
+
+
+def question_ids(services: Services, public_id: str) -> list[str]:
+    with services.db.reading() as session:
+        return [question.public_id for question in Check.find(session, public_id).questions]
 
 
 def test_without_times_nothing_is_deleted(services: Services, clock: ManualClock) -> None:
