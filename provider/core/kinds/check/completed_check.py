@@ -100,9 +100,11 @@ class CompletedCheck(OrderBase):
         return self.get_notice(notice_id) if notice_id else self.find_notice(template)
 
     def end_by_reopening(self, actor: str, now: datetime) -> None:
-        """Withdraw the open action: the check is done anew, and has no findings any more."""
+        """Withdraw the open action and close the renewal: the check is done anew."""
         if action := self.open_action:
             action.end(WITHDRAWN_ACTION, actor, now)
+        if self.renewal and not self.renewal.closed_at:
+            self.renewal.close(actor, now)
 
     def schedule_renewal(
         self, session: Session, secret_box: SecretBox, months: int | None, now: datetime

@@ -52,3 +52,6 @@ class DecisionProposal(Base):
     @property
     def is_open(self) -> bool:
         return not self.answer
+
+    def close(self, answer: str, actor: str, now: datetime) -> None:
+        self.answer, self.answered_by, self.answered_at = answer, actor, now

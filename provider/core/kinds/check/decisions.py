@@ -19,7 +19,6 @@ from provider.core.kinds.check.decision_proposal import (
     CONFIRMED,
     REVISION,
     SENT_BACK,
-    WITHDRAWN_PROPOSAL,
     DecisionProposal,
 )
 from provider.core.kinds.check.evidence import CONSIDER, overall_status
@@ -133,7 +132,7 @@ def confirm(
     """
     proposal = _require_answerable(check, staff)
     form = read_revision(secret_box, check, proposal)
-    _answer(proposal, CONFIRMED, staff, now)
+    proposal.close(CONFIRMED, staff, now)
     if form is None:
         check.conclude(session, secret_box, staff, now)
     else:
@@ -149,7 +148,7 @@ def send_back(
     """Refuse what the first person has proposed, and return the proposal. Raises as `confirm`."""
     reason = clean_reason(reason)
     proposal = _require_answerable(check, staff)
-    _answer(proposal, SENT_BACK, staff, now)
+    proposal.close(SENT_BACK, staff, now)
     proposal.reason = secret_box.encrypt(reason, _proposal_path(check, proposal, "reason"))
     check.record_event(session, "decision sent back", staff, now)
     return proposal
@@ -190,9 +189,7 @@ def _propose(
 ) -> DecisionProposal:
     if find_open_proposal(check):
         raise Conflict("A second person has not answered the earlier proposal yet")
-    for proposal in check.proposals:
-        if proposal.is_open:  # what it was about has changed
-            _answer(proposal, WITHDRAWN_PROPOSAL, staff, now)
+    check.withdraw_proposals(staff, now)  # what an open one was about has changed
     session.flush()  # the index allows one open proposal of a check
     proposal = DecisionProposal(
         purpose=purpose, basis=outcomes_digest(check), proposed_by=staff, proposed_at=now
@@ -210,10 +207,6 @@ def _require_answerable(check: Check, staff: str) -> DecisionProposal:
     if proposal.proposed_by == staff:
         raise Conflict("A second person must answer what you have proposed")
     return proposal
-
-
-def _answer(proposal: DecisionProposal, answer: str, staff: str, now: datetime) -> None:
-    proposal.answer, proposal.answered_by, proposal.answered_at = answer, staff, now
 
 
 def _clean_revision(secret_box: SecretBox, check: Check, form: RevisionForm) -> RevisionForm:
@@ -241,6 +234,7 @@ def _apply_revision(
 ) -> None:
     finding = check.find_finding(form.screening)
     assert finding
+    check.withdraw_proposals(staff, now)
     status, report_text, note = check.decrypt_finding(secret_box, finding)
     revision = FindingRevision(
         screening=form.screening,

@@ -17,7 +17,7 @@ from provider.core.kinds.check.check_document import (
 from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.content import PackageContent, Screening, load_screening
-from provider.core.kinds.check.decision_proposal import DecisionProposal
+from provider.core.kinds.check.decision_proposal import WITHDRAWN_PROPOSAL, DecisionProposal
 from provider.core.kinds.check.declined_check import DeclinedCheck
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
@@ -184,6 +184,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
             names.append("candidate_details")
         super().reopen(session, secret_box, actor, reason, now)
         self.end_by_reopening(actor, now)
+        self.withdraw_proposals(actor, now)
         for row in (row for name in names for row in getattr(self, name)):
             session.delete(row)
         of_order = CheckDocument.order_id == self.id  # DISCARD_LOST_DOCUMENTS deletes the files
@@ -192,12 +193,19 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
         session.expire(self, names)
 
     def cancel(self, session: Session, actor: str, reason: str, now: datetime) -> None:
-        """Cancel the check, and withdraw its open tasks and questions."""
+        """Cancel the check, and withdraw its open tasks, questions and proposals."""
         super().cancel(session, actor, reason, now)
         for task in self.tasks:
             if task.is_open:
                 task.end(WITHDRAWN, now)
         withdraw_questions(self.questions, actor, now)
+        self.withdraw_proposals(actor, now)
+
+    def withdraw_proposals(self, actor: str, now: datetime) -> None:
+        """Withdraw what waits for a second person: its outcomes have changed, or count no more."""
+        for proposal in self.proposals:
+            if proposal.is_open:
+                proposal.close(WITHDRAWN_PROPOSAL, actor, now)
 
     def record_finding(
         self,
@@ -221,6 +229,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
         finding = self.find_finding(screening)
         if finding and self.decrypt_finding(secret_box, finding) == outcome:
             return False
+        self.withdraw_proposals(actor, now)
         if finding is None:
             finding = Finding(screening=screening)
             self.findings.append(finding)
@@ -281,6 +290,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
     def conclude(self, session: Session, secret_box: SecretBox, actor: str, now: datetime) -> None:
         """Complete the check. Raises Conflict as `require_decided` does."""
         self.require_decided()
+        self.withdraw_proposals(actor, now)
         self.complete(session, secret_box, self.build_result(), actor, now)
         self.schedule_renewal(session, secret_box, self.content.valid_months, now)
 

@@ -10,7 +10,11 @@ from provider.core.alerts import list_open_alerts
 from provider.core.alerts.watch import update_alerts
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.current_check import find_newer_check
-from provider.core.kinds.check.renewal import add_months, list_due_renewals
+from provider.core.kinds.check.renewal import (
+    add_months,
+    find_renewals_to_report,
+    list_due_renewals,
+)
 from provider.core.report import build_report
 from provider.core.report_pdf import render_pdf
 from provider.services import Services
@@ -131,3 +135,23 @@ def test_package_without_a_limit_makes_no_renewal(services: Services) -> None:
     check_id = complete(services, check_factories.create_package(services), 1, CLEAR)
     with services.db.reading() as session:
         assert Check.find(session, check_id).renewal is None
+
+
+def test_reopening_closes_the_renewal_until_the_check_is_complete_again(
+    services: Services, clock: ManualClock
+) -> None:
+    package = check_factories.create_package(services, valid_months=1)
+    check_id = complete(services, package, 1, CLEAR)
+    clock.advance(timedelta(days=20))
+    with services.db.writing() as session:
+        assert len(list_due_renewals(session, services.now())) == 1
+        check = Check.find(session, check_id)
+        check.reopen(session, services.secret_box, "ann@provider.test", "Again", services.now())
+    with services.db.reading() as session:
+        assert list_due_renewals(session, services.now()) == []
+        assert find_renewals_to_report(session, services.now()) == {}
+    check_factories.give_consent(services, check_id)
+    check_factories.record_findings(services, check_id, CLEAR)
+    check_factories.complete_check(services, check_id)
+    with services.db.reading() as session:
+        assert len(list_due_renewals(session, services.now())) == 1

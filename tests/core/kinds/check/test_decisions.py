@@ -14,6 +14,7 @@ from provider.core.kinds.check.decisions import (
     revise,
     send_back,
 )
+from provider.core.kinds.check.staff_work import list_staff_work
 from provider.core.report import build_report
 from provider.errors import Conflict, Invalid
 from provider.outbox import Message
@@ -58,6 +59,17 @@ def status_of(services: Services, check_id: str) -> tuple[str, str]:
         return check.status, check.result_figures.get("overall_status", "")
 
 
+def waiting_decisions(services: Services) -> int:
+    """Return how many decisions the overview counts as waiting for a second person."""
+    with services.db.reading() as session:
+        (work,) = [
+            work
+            for work in list_staff_work(services.now().date())
+            if work.singular == "Decision that waits for a second person"
+        ]
+        return len(session.execute(work.ids).all())
+
+
 def published_statuses(services: Services) -> list[str]:
     with services.db.reading() as session:
         query = select(Message).where(Message.topic == "status").order_by(Message.id)
@@ -87,6 +99,40 @@ def test_second_person_completes_what_the_first_proposed(
     do_confirm(services, check_id, BEN)
     assert status_of(services, check_id) == ("completed", "consider")
     assert published_statuses(services) == ["consented", "completed"]
+
+
+@pytest.mark.parametrize("act", ["cancel", "another outcome", "reopen"])
+def test_overview_counts_no_proposal_that_nobody_can_confirm(
+    services: Services, check_id: str, act: str
+) -> None:
+    check_decision_factories.set_option(services, "second_person", "always")
+    do_complete(services, check_id, ANN)
+    if act == "reopen":
+        do_confirm(services, check_id, BEN)
+        do_revise(services, check_id)
+    assert waiting_decisions(services) == 1
+    with services.db.writing() as session:
+        check, now = Check.find(session, check_id, lock=True), services.now()
+        if act == "cancel":
+            check.cancel(session, ANN, "The job is filled", now)
+        elif act == "reopen":
+            check.reopen(session, services.secret_box, ANN, "Again", now)
+        else:
+            check.record_finding(session, services.secret_box, "jobs", "clear", "", ANN, now)
+    assert waiting_decisions(services) == 0
+    with services.db.reading() as session:
+        proposal = Check.find(session, check_id).proposals[-1]
+        assert (proposal.answer, proposal.answered_by) == ("withdrawn", ANN)
+
+
+def test_decision_by_one_person_withdraws_the_open_proposal(
+    services: Services, check_id: str
+) -> None:
+    check_decision_factories.set_option(services, "second_person", "always")
+    do_complete(services, check_id, ANN)
+    check_decision_factories.set_option(services, "second_person", "never")
+    assert do_complete(services, check_id, ANN)
+    assert waiting_decisions(services) == 0
 
 
 def test_clear_check_needs_a_second_person_only_always(services: Services, check_id: str) -> None:
