@@ -201,9 +201,13 @@ def _require_open(check: Check, task: ScreeningTask) -> None:
 
 
 def _require_answerable(check: Check, request: RefereeRequest, now: datetime) -> None:
-    is_open = check.status == CONSENTED and check.find_task(request.screening).is_open
-    if not is_open or not request.is_open(now):
+    if not is_awaited(check, request) or not request.is_open(now):
         raise Conflict("This link has ended")
+
+
+def is_awaited(check: Check, request: RefereeRequest) -> bool:
+    """Return whether the screening of a request is still worked on."""
+    return check.status == CONSENTED and check.find_task(request.screening).is_open
 
 
 def _parse_answers(
@@ -291,7 +295,9 @@ def _handle_due(session: Session, check: Check, now: datetime) -> None:
     for request in list_requests(session, check.id):
         if request.state != SENT or request.due_at is None or request.due_at > now:
             continue
-        if now >= request.expires_at:
+        if not is_awaited(check, request):  # the link has ended with the screening
+            request.settle(REVOKED, now)
+        elif now >= request.expires_at:
             _settle(session, check, request, EXPIRED, "system", now)
         else:
             request.reminded_at, request.due_at = now, request.expires_at

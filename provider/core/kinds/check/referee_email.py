@@ -12,6 +12,7 @@ from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.referee_acts import (
     REFEREE_REMINDER,
     REFEREE_TOPICS,
+    is_awaited,
     record_referee_bounce,
     shown_name,
 )
@@ -29,13 +30,15 @@ REMINDER_SUBJECT = gettext_noop("%(company)s: a reminder of the questions about 
 def compose_email(
     session: Session, secret_box: SecretBox, order: Order, topic: str, writer: str, urls: UrlBuilder
 ) -> EmailToOther | None:
-    """Return an e-mail in the present language; None for a request that is settled.
+    """Return an e-mail in the present language; None once the screening or the request is done.
 
     `writer` is the public id of the request.
     """
     query = select(RefereeRequest).where(RefereeRequest.public_id == writer)
     request = session.scalar(query)
     if request is None or request.state != SENT or not isinstance(order, Check):
+        return None
+    if not is_awaited(order, request):
         return None
     referee, is_reminder = request.get_referee(secret_box), topic == REFEREE_REMINDER
     candidate = shown_name(order, secret_box)

@@ -7,15 +7,18 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.content import parse
 from provider.core.kinds.check.outside import do_by_hand
 from provider.core.kinds.check.referee_acts import (
+    REFEREE_REMINDER,
     REMIND_REFEREES,
     IncompleteAnswers,
     answer_request,
     ask_referee,
     decline_request,
+    has_due_requests,
     questions_of,
     record_referee_bounce,
     revoke_request,
 )
+from provider.core.kinds.check.referee_email import compose_email
 from provider.core.kinds.check.referee_questions import USUAL_QUESTIONS, usual_questions
 from provider.core.kinds.check.referee_request import (
     LINK_LIFETIME,
@@ -287,6 +290,27 @@ def test_outcome_of_staff_is_not_undone_by_answer(services: Services, check: str
     with pytest.raises(Conflict):
         answer(services, check, 0)
     assert task_state(services, check, TASK) == "done"
+
+
+def test_finished_screening_reminds_no_referee(
+    services: Services, check: str, clock: ManualClock
+) -> None:
+    with services.db.writing() as session:
+        order, now = Check.find(session, check, lock=True), services.now()
+        order.record_finding(session, services.secret_box, TASK, "clear", "", "sam", now)
+    with services.db.reading() as session:
+        order = Check.find(session, check)
+        request = list_requests(session, order.id)[0]
+        # A reminder that was enqueued before the outcome is not sent.
+        arguments = (order, REFEREE_REMINDER, request.public_id, services.urls)
+        assert compose_email(session, services.secret_box, *arguments) is None
+    clock.advance(REMINDER_DELAY)
+    REMIND_REFEREES.run(services)
+    assert states(services, check) == ["revoked", "revoked"]
+    with services.db.reading() as session:
+        query = select(Message).where(Message.topic == REFEREE_REMINDER)
+        assert session.scalars(query).all() == []
+        assert not has_due_requests(session, services.now())
 
 
 @pytest.mark.both
