@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from sqlalchemy import select
@@ -33,7 +34,7 @@ from provider.web.console.pagination import is_plausible_id
 
 routes = Blueprint("connectors", __name__, url_prefix="/accounts/<account_id>/connectors")
 
-# The columns that the form and the audit log show.
+# The columns that the form shows. The audit log has the addresses, without their query.
 COLUMNS = ("key", "name", "url", "method", "request_template", "poll_url", "poll_minutes")
 USUAL_TEMPLATE = json.dumps(
     {
@@ -88,7 +89,7 @@ def create(account_id: str) -> Response:
             key = connector.replace_signing_key(services.secret_box)
             session.add(connector)
             session.flush()
-            _record(Action.CONNECTOR_CREATED, session, account, connector)
+            _record(Action.CONNECTOR_CREATED, session, account, connector, {})
             connector_id = connector.public_id
     except InvalidConnector as error:
         return _render_form(account_id, values=request.form, problems=error.fields)
@@ -113,17 +114,24 @@ def edit(account_id: str, connector_id: str) -> Response:
 @routes.post("/<connector_id>/edit")
 @requires(Permission.MANAGE_ACCOUNTS)
 def save(account_id: str, connector_id: str) -> Response:
-    """Change a connector. Headers stay unless new ones are typed, or all are to be removed."""
+    """Change a connector. Headers stay unless new ones are typed, or all are to be removed.
+
+    A new host never gets the present headers: they were typed for another one.
+    """
     services = current_services()
     try:
         with services.db.writing() as session:
             account, connector = _find(session, account_id, connector_id, lock=True)
             columns, headers = _parse_form(connector.key)
+            replaces_headers = bool(headers or request.form.get("remove_headers"))
+            if connector.headers_encrypted and not replaces_headers:
+                _require_known_hosts(connector, columns)
+            before = _addresses(connector)
             for name, value in columns.items():
                 setattr(connector, name, value)
-            if headers or request.form.get("remove_headers"):
+            if replaces_headers:
                 connector.set_headers(services.secret_box, headers)
-            _record(Action.CONNECTOR_CHANGED, session, account, connector)
+            _record(Action.CONNECTOR_CHANGED, session, account, connector, before)
     except InvalidConnector as error:
         return _render_form(account_id, connector_id, request.form, error.fields)
     flash("The connector is saved. The next order is sent with it.", "success")
@@ -190,6 +198,25 @@ def _require_free_key(session: Session, account: Account, key: str) -> None:
         raise InvalidConnector({"key": "Another connector of this account has this key"})
 
 
+def _require_known_hosts(connector: Connector, columns: Mapping[str, Any]) -> None:
+    known_hosts = {_host(connector.url), _host(connector.poll_url)}
+    if any(
+        _host(columns[name]) not in known_hosts for name in ("url", "poll_url") if columns[name]
+    ):
+        raise InvalidConnector(
+            {
+                "headers": "Type the headers again: the host has changed, "
+                "and the present ones were typed for another one"
+            }
+        )
+
+
+def _host(url: str) -> tuple[str, str]:
+    """Return the scheme, and the host with its port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
 def _parse_form(key: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the columns and the headers of the form. The key never changes."""
     form = {**request.form, "key": key}
@@ -197,8 +224,24 @@ def _parse_form(key: str) -> tuple[dict[str, Any], dict[str, str]]:
     return parse_connector(form, allow_http=allow_http), parse_headers(form.get("headers", ""))
 
 
-def _record(action: Action, session: Session, account: Account, connector: Connector) -> None:
-    record_act(session, action, f"account:{account.public_id}", after={"connector": connector.key})
+def _addresses(connector: Connector) -> dict[str, str]:
+    """Return the addresses without their query, which may have a secret, for the audit log."""
+    urls = {"url": connector.url, "poll_url": connector.poll_url}
+    return {name: url.partition("?")[0] for name, url in urls.items()}
+
+
+def _record(
+    action: Action,
+    session: Session,
+    account: Account,
+    connector: Connector,
+    addresses: Mapping[str, str] | None = None,
+) -> None:
+    """Write an act to the audit log; with the earlier `addresses`, those that changed."""
+    after = {"connector": connector.key}
+    if addresses is not None:
+        after |= _addresses(connector)
+    record_act(session, action, f"account:{account.public_id}", addresses, after)
 
 
 def _form_values(connector: Connector) -> dict[str, str]:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from provider.core.accounts import Account
+from provider.core.audit import AuditEntry
 from provider.core.kinds.check.connector import Connector
 from provider.outbox import Message
 from provider.services import Services
@@ -75,6 +76,54 @@ def test_saved_connector_keeps_headers_that_are_not_typed(
     assert connector.get_headers(services.secret_box) == {"Authorization": HEADER_SECRET}
     console.submit(edit, **(CONNECTOR_FORM | {"headers": "", "remove_headers": "1"}))
     assert read(services).get_headers(services.secret_box) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "https://other.example/orders"},
+        {"poll_url": "https://other.example/orders/{{ order.id }}", "poll_minutes": "5"},
+    ],
+)
+def test_new_host_gets_no_headers_that_were_typed_for_another(
+    services: Services, console: ConsoleClient, account: str, changes: dict[str, str]
+) -> None:
+    console.submit(path(account, "new"), **CONNECTOR_FORM)
+    edit = path(account, f"{read(services).public_id}/edit")
+    form = CONNECTOR_FORM | {"headers": "", "name": "Other"}
+    response = console.submit(edit, **form | changes)
+    assert response.status_code == 400
+    assert "Type the headers again: the host has changed" in unescape(response.text)
+    connector = read(services)
+    assert (connector.url, connector.poll_url, connector.name) == (
+        CONNECTOR_FORM["url"],
+        "",
+        "Acme Checks",
+    )
+    # Another path of the same host, new headers, or no headers at all are saved.
+    assert console.submit(edit, **form | {"url": f"{form['url']}/new"}).status_code == 302
+    assert console.submit(edit, **form | changes | {"headers": "X-Key: new"}).status_code == 302
+    assert read(services).get_headers(services.secret_box) == {"X-Key": "new"}
+    assert console.submit(edit, **form).status_code == (400 if "url" in changes else 302)
+    assert console.submit(edit, **form | {"remove_headers": "1"}).status_code == 302
+    assert console.submit(edit, **form | changes).status_code == 302
+
+
+def test_audit_log_has_the_addresses_before_and_after_without_query(
+    services: Services, console: ConsoleClient, account: str
+) -> None:
+    secret_url = "https://vendor.example/orders?key=s3cret"
+    console.submit(path(account, "new"), **CONNECTOR_FORM | {"url": secret_url})
+    edit = path(account, f"{read(services).public_id}/edit")
+    poll_url = "https://vendor.example/orders/{{ order.id }}"
+    console.submit(edit, **CONNECTOR_FORM | {"url": "https://new.example/", "poll_url": poll_url})
+    with services.db.reading() as session:
+        query = select(AuditEntry).where(AuditEntry.action.startswith("connector."))
+        created, changed = session.scalars(query.order_by(AuditEntry.id)).all()
+    before = {"url": "https://vendor.example/orders", "poll_url": ""}
+    after = {"url": "https://new.example/", "poll_url": poll_url}
+    assert (created.before, created.after) == (None, {"connector": "acme"} | before)
+    assert (changed.before, changed.after) == (before, {"connector": "acme"} | after)
 
 
 def test_wrong_form_shows_problem_and_no_secret(
