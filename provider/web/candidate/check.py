@@ -19,6 +19,7 @@ from provider.core.kinds.check.countries import country_names
 from provider.core.kinds.check.detail_groups import group_of, list_groups
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.residence import likely_country
+from provider.core.kinds.check.screening_status import offers_copy
 from provider.core.kinds.check.shown_texts import (
     ShownText,
     list_authorizations,
@@ -49,7 +50,6 @@ routes.register_blueprint(check_notices.routes)
 
 COUNTRY, DISCLOSURE = "candidate.check.country_form", "candidate.check.disclosure"
 TEXT, REVIEW = "candidate.check.legal_text", "candidate.check.review"
-COUNTRY_WITH_COPY = "US"  # the law gives the candidate a copy of the report there
 
 
 @routes.get("")
@@ -238,8 +238,7 @@ def _find_text(check: Check, purpose: str = "", key: str = "") -> ShownText:
 
 def _record_consent(candidate_request: CheckRequest) -> None:
     check = candidate_request.order
-    if check.country == COUNTRY_WITH_COPY:
-        check.own_case.wants_copy = "wants_copy" in request.form
+    check.own_case.wants_copy = offers_copy(check) and "wants_copy" in request.form
     check.give_consent(
         candidate_request.session,
         current_services().secret_box,
@@ -313,7 +312,7 @@ def _render_review(
             name: DOCUMENT_SLOTS[name].label
             for name in check.find_missing_documents(candidate_request.session)
         },
-        offers_copy=check.country == COUNTRY_WITH_COPY,
+        offers_copy=offers_copy(check),
         wants_copy="wants_copy" in request.form,
         name=request.form.get("name", "")[:400],
         problems=problems or {},

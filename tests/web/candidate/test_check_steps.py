@@ -66,12 +66,29 @@ def test_candidate_who_changes_the_country_reads_the_other_texts(
     send(client, way(public_id, "country"), country="GB", subdivision="SCT")
     assert client.get(way(public_id)).location == way(public_id, "texts/privacy/policy")
     review = walk(client, public_id)
-    assert "Send me a copy" not in client.get(review).text
+    assert "Send me a copy" in client.get(review).text  # as in the US
     send(client, review, name="Lakita")
     with services.db.reading() as session:
         check = Check.find(session, public_id)
         assert [row.key for row in check.consents[0].texts] == ["jobs", "policy"]
         assert check.confirmed_texts == []
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_copy_is_offered_elsewhere_where_the_account_gives_it(
+    services: Services, client: FlaskClient, public_id: str, is_given: bool
+) -> None:
+    with services.db.writing() as session:
+        account = Check.find(session, public_id).account
+        account.options = account.options | {"check_copies": is_given}
+    send(client, way(public_id, "country"), country="DE", subdivision="BE")
+    review = walk(client, public_id)
+    assert ("Send me a copy" in client.get(review).text) == is_given
+    assert send(client, review, name="Lakita", wants_copy="1").status_code == 303
+    with services.db.reading() as session:
+        case = Check.find(session, public_id).case
+        assert case
+        assert case.wants_copy == is_given
 
 
 def test_unknown_country_is_refused(client: FlaskClient, public_id: str) -> None:

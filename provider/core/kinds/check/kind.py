@@ -72,7 +72,7 @@ from provider.core.kinds.check.screening_types import (
 )
 from provider.core.kinds.check.scripted import play_step
 from provider.core.kinds.check.staff_work import list_staff_work
-from provider.core.kinds.check.step_messages import STEP_EMAIL
+from provider.core.kinds.check.step_messages import COPY_EMAIL, STEP_EMAIL
 from provider.core.kinds.check.vendor_order import (
     VENDOR_ORDER_LABELS,
     list_vendor_orders,
@@ -204,6 +204,7 @@ KIND = Kind(
             "dispute retracted": "Dispute retracted by the candidate",
             "dispute answered": "Dispute answered",
             STEP_EMAIL: "Message about a screening",
+            COPY_EMAIL: "Copy of the report",
             ANSWER_EMAIL: "Answer to a dispute",
             "outcome entered": "Outcome entered",
             "screening claimed": "Screening claimed",
@@ -289,6 +290,7 @@ KIND = Kind(
         QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
         "document": gettext_noop("%(company)s: please send a document again"),
         STEP_EMAIL: gettext_noop("%(company)s: news about your %(noun)s"),
+        COPY_EMAIL: gettext_noop("%(company)s: your copy of the report"),
         ANSWER_EMAIL: gettext_noop("%(company)s: the answer to what you disputed"),
         PRE_ADVERSE: gettext_noop("%(company)s: about your background check"),
         FINAL_ADVERSE: gettext_noop("%(company)s: a decision about your background check"),

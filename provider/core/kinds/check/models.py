@@ -38,7 +38,7 @@ from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.renewal import Renewal
 from provider.core.kinds.check.saved_details import SavedDetails
 from provider.core.kinds.check.screening_task import DONE, WITHDRAWN, ScreeningTask, check_progress
-from provider.core.kinds.check.step_messages import tell_step
+from provider.core.kinds.check.step_messages import tell_copy, tell_step
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -292,6 +292,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
         self.require_decided()
         self.withdraw_proposals(actor, now)
         self.complete(session, secret_box, self.build_result(), actor, now)
+        tell_copy(session, self, self.case, now)
         self.schedule_renewal(session, secret_box, self.content.valid_months, now)
 
     def require_decided(self) -> None:

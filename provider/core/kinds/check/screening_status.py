@@ -43,8 +43,8 @@ PERFORMER_TEXTS: Mapping[str, LazyText] = {
     REFEREE: _("The people whom you have named"),
     CONNECTOR: _("A company that makes such checks"),
 }
-# The candidate has a right to a copy of the report in these countries: of the FCRA and state laws
-# in the United States, of the UK GDPR in the United Kingdom.
+# The law of these countries gives the candidate a copy of the report: the FCRA and state laws in
+# the United States, the UK GDPR in the United Kingdom.
 COUNTRIES_WITH_COPY = frozenset({"US", "GB"})
 
 
@@ -112,8 +112,15 @@ def may_read_report(check: Check) -> bool:
     """Whether the candidate gets a copy of the report: by law, by the account, or on request."""
     if check.status != COMPLETED or check.result is None:
         return False
-    is_asked_for = bool(check.case and check.case.wants_copy)
-    return is_asked_for or check.account.gives_check_copies or check.country in COUNTRIES_WITH_COPY
+    return bool(check.case and check.case.wants_copy) or offers_copy(check)
+
+
+def offers_copy(check: Check) -> bool:
+    """Whether the law or the account gives the candidate a copy of the report.
+
+    Who asks for it at the consent gets an e-mail when it is there.
+    """
+    return check.account.gives_check_copies or check.country in COUNTRIES_WITH_COPY
 
 
 def wants_messages(check: Check) -> bool:

@@ -1,4 +1,4 @@
-"""E-mails to a candidate who wants one for each screening that is done."""
+"""E-mails that a candidate of a check has asked for: about each step, and about the report."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.orders import Order
 
-STEP_EMAIL = "screening_done"  # the template
+STEP_EMAIL, COPY_EMAIL = "screening_done", "report_copy"  # the templates
 MIN_EMAIL_GAP = timedelta(minutes=1)
 
 
@@ -39,3 +39,9 @@ def tell_step(
     is_told = len(done_times) > 1 and now - done_times[-2] < MIN_EMAIL_GAP
     if case and case.wants_messages and not is_last and not is_told:
         order.enqueue_email(session, STEP_EMAIL, now)
+
+
+def tell_copy(session: Session, order: Order, case: CheckCase | None, now: datetime) -> None:
+    """Enqueue the e-mail with the way to the report, if the candidate has asked for a copy."""
+    if case and case.wants_copy:
+        order.enqueue_email(session, COPY_EMAIL, now)

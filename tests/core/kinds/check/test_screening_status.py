@@ -1,6 +1,7 @@
 """What the candidate sees of her screenings, and the e-mails about them."""
 
 from datetime import timedelta
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from provider.core.kinds.check.screening_status import (
     list_statuses,
     may_read_report,
 )
-from provider.core.kinds.check.step_messages import STEP_EMAIL, choose_messages
+from provider.core.kinds.check.step_messages import COPY_EMAIL, STEP_EMAIL, choose_messages
 from provider.services import Services
-from tests import check_factories
+from tests import check_factories, factories
 from tests.check_status_factories import RECORD_TEXT, add_record, dispute, set_case
 from tests.core.kinds.check.test_check import enqueued_topics
 from tests.factories import ManualClock
@@ -117,6 +118,32 @@ def test_copy_is_given_by_law_by_the_account_or_on_request(
     assert (shown.status == "consider") == expected
     assert (shown.report_text == check_factories.REPORT_TEXT) == expected
     assert shown.can_dispute
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_copy_that_was_asked_for_is_announced_without_an_outcome(
+    services: Services, public_id: str, is_wanted: bool
+) -> None:
+    set_case(services, public_id, country="US", wants_copy=is_wanted)
+    check_factories.record_findings(services, public_id)
+    assert COPY_EMAIL not in enqueued_topics(services, public_id)
+    check_factories.complete_check(services, public_id)
+    assert enqueued_topics(services, public_id).count(COPY_EMAIL) == is_wanted
+    if not is_wanted:
+        return
+    factories.deliver_emails(services)
+    mails = [
+        message_from_bytes(path.read_bytes(), policy=policy.default)
+        for path in (services.settings.instance / "mail").iterdir()
+    ]
+    (mail,) = [mail for mail in mails if mail["Subject"].endswith(": your copy of the report")]
+    for kind in ("plain", "html"):
+        part = mail.get_body((kind,))
+        assert part
+        text = part.get_content()
+        assert "/c/" in text
+        hints = (*check_factories.REPORT_TEXT.split("\n"), "consider", "Employment history")
+        assert not any(hint in text for hint in hints)
 
 
 def test_status_has_the_public_text_of_records_and_no_removed_one(
