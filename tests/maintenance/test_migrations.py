@@ -295,3 +295,19 @@ def test_texts_of_notices_and_sent_notices_get_their_digests(empty_db: Database)
         assert digests == [digest, ""]
         query = sa.select(texts.digest, texts.language, texts.product_id).order_by(texts.id)
         assert connection.execute(query).all()[1] == (digest, "", None)
+
+
+def test_consents_get_the_place_of_their_check(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0080", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    insert_rows(empty_db, "orders", {"kind": "check"} | parents, {"kind": "check"} | parents)
+    case = {"order_id": 1, "country": "US", "subdivision": "CA", "wants_copy": True}
+    insert_rows(empty_db, "check_cases", case)
+    insert_rows(empty_db, "consents", {"order_id": 1}, {"order_id": 1}, {"order_id": 2})
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    consents = reflect_table(empty_db, "consents").c
+    columns = (consents.country, consents.subdivision, consents.wants_copy)
+    with empty_db.engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(sa.select(*columns).order_by(consents.id))]
+    assert rows == [("US", "CA", True), ("US", "CA", True), ("", "", False)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from provider.storage.database import Base
@@ -21,8 +21,9 @@ class ConsentView:
 
 
 class Consent(Base):
-    """The proof of a consent: the typed name, the time, the browser and the text.
+    """The proof of a consent: the typed name, the time, the place, the browser and the text.
 
+    `country`, `subdivision` and `wants_copy` are those of the `CheckCase` at that time.
     `disclosure_digest` is the SHA-256 of the text that was shown. The text itself is in the
     product version of the order, which never changes.
     """
@@ -37,6 +38,9 @@ class Consent(Base):
     ip_address: Mapped[str] = mapped_column(String(60))
     user_agent: Mapped[str] = mapped_column(String(300))
     given_at: Mapped[datetime]
+    country: Mapped[str] = mapped_column(String(2), default="", server_default="")
+    subdivision: Mapped[str] = mapped_column(String(3), default="", server_default="")
+    wants_copy: Mapped[bool] = mapped_column(default=False, server_default=false())
     texts: Mapped[list["ConsentText"]] = relationship(order_by="ConsentText.id")
 
 

@@ -19,6 +19,7 @@ from provider.config import Settings
 from provider.core import colours
 from provider.core.kinds.check.consent import Consent
 from provider.core.kinds.check.legal_text_record import text_digest
+from provider.core.kinds.check.screening_status import COUNTRIES_WITH_COPY
 from provider.core.kinds.check.shown_texts import disclosure_title, find_disclosure
 from provider.core.labels import cut_at_word, format_datetime
 from provider.core.markdown import markdown_to_text
@@ -126,11 +127,10 @@ def _facts(check: "Check", consent: Consent, name: str) -> Iterator[tuple[str, s
     yield gettext("Network address"), consent.ip_address or gettext("Not known")
     yield gettext("Browser"), consent.user_agent or gettext("Not known")
     yield gettext("Background check"), check.content.name
-    if check.case and check.case.country:
-        place = (check.case.country, check.case.subdivision)
-        yield gettext("Lives in"), " ".join(filter(None, place))
-    if check.case and check.case.country == "US":
-        wants_copy = gettext("Yes") if check.case.wants_copy else gettext("No")
+    if consent.country:
+        yield gettext("Lives in"), " ".join(filter(None, (consent.country, consent.subdivision)))
+    if consent.wants_copy or consent.country in COUNTRIES_WITH_COPY:
+        wants_copy = gettext("Yes") if consent.wants_copy else gettext("No")
         yield gettext("Asked for a copy of the report"), wants_copy
 
 

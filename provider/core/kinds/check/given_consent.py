@@ -161,7 +161,7 @@ class GivenConsent:
     def _build_consent(
         self, secret_box: SecretBox, name: str, ip_address: str, user_agent: str, now: datetime
     ) -> Consent:
-        disclosure = self.content.disclosure_for(self.country)
+        disclosure, case = self.content.disclosure_for(self.country), self.case
         return Consent(
             disclosure_digest=text_digest(disclosure.text),
             disclosure_version=f"{disclosure.key} {disclosure.version}",
@@ -169,6 +169,9 @@ class GivenConsent:
             ip_address=ip_address[:60],
             user_agent=clean_text(user_agent)[:300],
             given_at=now,
+            country=self.country,
+            subdivision=case.subdivision if case else "",
+            wants_copy=bool(case and case.wants_copy),
         )
 
     def _signature_row_path(self, given_at: datetime) -> str:

@@ -157,6 +157,22 @@ def test_evidence_has_the_signature_the_browser_and_every_text(services: Service
         assert secret not in text
 
 
+def test_evidence_keeps_the_place_of_its_consent_after_a_reopening(services: Services) -> None:
+    public_id = place_american_check(services)
+    check_factories.give_consent(services, public_id)
+    with services.db.writing() as session:
+        check = Check.find(session, public_id)
+        check.cancel(session, "sam", "A mistake", services.now())
+        check.reopen(session, services.secret_box, "sam", "Again", services.now())
+        # The candidate chooses another country on the way to the next consent.
+        case = check.own_case
+        case.country, case.subdivision, case.wants_copy = "GB", "SCT", False
+    text = pdf_text(render(services, public_id))
+    assert "US CA" in text
+    assert "Asked for a copy of the report Yes" in text
+    assert "GB" not in text
+
+
 @pytest.mark.parametrize(("country", "key"), DISCLOSURES.items())
 def test_disclosure_of_the_country_is_the_only_one(
     services: Services, country: str, key: str
