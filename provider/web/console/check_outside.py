@@ -28,7 +28,6 @@ from provider.core.kinds.check.screening_types import CONNECTOR, REFEREE, STAFF
 from provider.core.kinds.check.vendor_acts import send_again
 from provider.core.kinds.check.vendor_order import (
     FAILED,
-    WITHDRAWN,
     Proposal,
     VendorOrder,
     list_vendor_orders,
@@ -75,8 +74,8 @@ class OutsideRow:
 
     @property
     def can_be_sent_again(self) -> bool:
-        is_failed = self.vendor_order and self.vendor_order.state in (FAILED, WITHDRAWN)
-        return bool(is_failed) and self.task.performer == CONNECTOR
+        is_failed = self.vendor_order is not None and self.vendor_order.state == FAILED
+        return is_failed and self.task.performer == CONNECTOR
 
 
 @routes.get("/")

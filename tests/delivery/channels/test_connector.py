@@ -318,3 +318,18 @@ def test_private_address_is_refused_outside_of_tests(
     assert task_state(services, check, TASK) == "submitted"
     (attempt,) = attempts(services)
     assert attempt.outcome == "retry"
+
+
+def test_screening_taken_over_by_staff_is_not_sent_again(
+    services: Services, dispatcher: Dispatcher, vendor: FakeVendor, check: str
+) -> None:
+    vendor.failures.append(422)
+    send(services, dispatcher)
+    with services.db.writing() as session:
+        order = Check.find(session, check, lock=True)
+        do_by_hand(session, order, order.find_task(TASK), "sam", services.now())
+    with pytest.raises(Conflict, match="failed at the vendor"):
+        again(services, check)  # from a page that was loaded before
+    send(services, dispatcher)
+    assert len(vendor.received) == 1
+    assert read_vendor_order(services, check).state == "withdrawn"

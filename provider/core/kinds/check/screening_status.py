@@ -161,7 +161,7 @@ def list_statuses(check: Check, secret_box: SecretBox, now: datetime) -> list[Sc
                 STATE_TEXTS[state],
                 STATE_TONES.get(state, "info"),
                 is_asked=state == ASKED,
-                performer_text=PERFORMER_TEXTS[screening.performer],
+                performer_text=PERFORMER_TEXTS[task.performer if task else screening.performer],
                 due_on=due_on,
                 is_late=bool(due_on and due_on < now.date()),
                 done_at=_done_at(finding, task.done_at if task else None),

@@ -21,6 +21,7 @@ from provider.core.kinds.check.screening_task import (
     SUBMITTED_TASK,
     ScreeningTask,
 )
+from provider.core.kinds.check.screening_types import CONNECTOR
 from provider.core.kinds.check.vendor_answer import ERROR as VENDOR_ERROR
 from provider.core.kinds.check.vendor_answer import IN_PROGRESS as VENDOR_AT_WORK
 from provider.core.kinds.check.vendor_answer import VendorAnswer, VendorRecord
@@ -72,10 +73,13 @@ def order_at_vendor(
 def send_again(
     session: Session, check: Check, task: ScreeningTask, actor: str, now: datetime
 ) -> VendorOrder:
-    """Begin a new attempt with a new key, after an error. Raises Conflict."""
+    """Begin a new attempt with a new key, after an error. Raises Conflict.
+
+    The vendor gets nothing more about a screening that staff have taken over.
+    """
     vendor_order = find_vendor_order(session, check.id, task.key)
-    is_open = check.status == CONSENTED and task.is_open
-    if vendor_order is None or not is_open or vendor_order.state not in (FAILED, WITHDRAWN):
+    is_vendors = check.status == CONSENTED and task.is_open and task.performer == CONNECTOR
+    if vendor_order is None or not is_vendors or vendor_order.state != FAILED:
         raise Conflict("Only a screening that has failed at the vendor can be sent again")
     key = _screening(check, task).connector
     vendor_order.connector = find_connector(session, check.account_id, key)

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
+from provider.core.kinds.check.outside import do_by_hand
 from provider.core.kinds.check.screening_status import (
     ScreeningStatus,
     list_statuses,
@@ -16,7 +17,7 @@ from provider.core.kinds.check.screening_status import (
 )
 from provider.core.kinds.check.step_messages import COPY_EMAIL, STEP_EMAIL, choose_messages
 from provider.services import Services
-from tests import check_factories, factories
+from tests import check_factories, check_outside_factories, factories
 from tests.check_status_factories import RECORD_TEXT, add_record, dispute, set_case
 from tests.core.kinds.check.test_check import enqueued_topics
 from tests.factories import ManualClock
@@ -118,6 +119,17 @@ def test_copy_is_given_by_law_by_the_account_or_on_request(
     assert (shown.status == "consider") == expected
     assert (shown.report_text == check_factories.REPORT_TEXT) == expected
     assert shown.can_dispute
+
+
+def test_performer_is_staff_after_they_took_the_screening_over(services: Services) -> None:
+    placed = check_outside_factories.place_consented_check(
+        services, check_outside_factories.VENDOR_SCREENING
+    )
+    assert "A company" in str(statuses(services, placed)["record"].performer_text)
+    with services.db.writing() as session:
+        check = Check.find(session, placed, lock=True)
+        do_by_hand(session, check, check.find_task("record"), "sam", services.now())
+    assert "People who check" in str(statuses(services, placed)["record"].performer_text)
 
 
 @pytest.mark.parametrize("is_wanted", [True, False])
