@@ -14,8 +14,6 @@ from provider.errors import Conflict, Invalid
 
 MAX_NAME_LENGTH, MAX_REASON_LENGTH = 120, 300  # characters
 MAX_SCREENINGS = 50
-# A law names the text that the candidate reads before these, so a package must contain them.
-TYPES_WITH_OWN_TEXTS = frozenset({"dbs_basic", "dbs_standard", "dbs_enhanced", "credit"})
 
 
 def list_addable_types(check: Check) -> Mapping[str, ScreeningType]:
@@ -29,7 +27,7 @@ def list_addable_types(check: Check) -> Mapping[str, ScreeningType]:
         for name, entry in SCREENING_TYPES.items()
         if agreed_details.issuperset(entry.asks)
         and agreed_documents.issuperset(entry.documents)
-        and (name in agreed_types or name not in TYPES_WITH_OWN_TEXTS)
+        and (name in agreed_types or not entry.needs_own_texts)
         and entry.performer == STAFF
     }
 

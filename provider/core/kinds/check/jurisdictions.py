@@ -12,7 +12,6 @@ from provider.texts import LazyText
 from provider.texts import lazy_gettext as _
 
 OTHER_PLACE = "other"
-DEFAULT_WAITING_DAYS = 5  # business days
 # What was read for a number, in November 2026.
 LAW, DESCRIPTIONS, NOTHING = BASES = ("law", "descriptions", "nothing")
 BASIS_LABELS: Mapping[str, str] = {

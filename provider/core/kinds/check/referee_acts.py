@@ -14,7 +14,6 @@ from provider.core.kinds.check.referee_questions import (
     CHOICE,
     YES_NO,
     RefereeQuestion,
-    usual_questions,
 )
 from provider.core.kinds.check.referee_request import (
     ANSWERED,
@@ -39,7 +38,7 @@ from provider.core.kinds.check.screening_task import (
     SUBMITTED_TASK,
     ScreeningTask,
 )
-from provider.core.kinds.check.screening_types import REFEREE
+from provider.core.kinds.check.screening_types import REFEREE, SCREENING_TYPES
 from provider.core.orders import CONSENTED
 from provider.core.products.schema_fields import clean_text
 from provider.core.scheduled import ScheduledWork, WorkContext
@@ -68,7 +67,7 @@ class IncompleteAnswers(Invalid):
 
 def questions_of(screening: Screening) -> tuple[RefereeQuestion, ...]:
     """Return the author's questions, or the usual ones of the screening's type."""
-    return screening.questions or usual_questions(screening.type)
+    return screening.questions or SCREENING_TYPES[screening.type].referee_questions
 
 
 def named_referees(check: Check, secret_box: SecretBox, screening: Screening) -> list[Referee]:

@@ -1,6 +1,5 @@
-"""The questions for referees: those of a screening, or the usual ones of its type."""
+"""The questions for referees: those of a screening, or those that its type names."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,31 +56,25 @@ _AGAIN = RefereeQuestion(
     "again", _("Would you work with this person again, or employ them again?"), YES_NO
 )
 _MORE = RefereeQuestion("more", _("Is there anything else that matters?"), required=False)
-_GENERAL = (
+# For screenings whose type has no questions of its own.
+GENERAL_QUESTIONS = (
     RefereeQuestion("knows", _("How do you know this person, and since when?")),
     RefereeQuestion("confirm", _("What can you confirm about this person?")),
     _MORE,
 )
-# By the type of the screening; other types have the general ones.
-USUAL_QUESTIONS: Mapping[str, tuple[RefereeQuestion, ...]] = {
-    "references": (
-        RefereeQuestion("knows", _("How do you know this person, and since when?")),
-        RefereeQuestion("work", _("Which work did this person do with you or for you?")),
-        RefereeQuestion("strengths", _("What did this person do well?")),
-        RefereeQuestion("improve", _("What could this person do better?")),
-        _AGAIN,
-        _MORE,
-    ),
-    "employment": (
-        RefereeQuestion("worked", _("Did this person work for you?"), YES_NO),
-        RefereeQuestion("period", _("From when until when?")),
-        RefereeQuestion("role", _("In which role?")),
-        RefereeQuestion("left", _("Why did this person leave?"), required=False),
-        _AGAIN,
-        _MORE,
-    ),
-}
-
-
-def usual_questions(screening_type: str) -> tuple[RefereeQuestion, ...]:
-    return USUAL_QUESTIONS.get(screening_type, _GENERAL)
+REFERENCE_QUESTIONS = (
+    RefereeQuestion("knows", _("How do you know this person, and since when?")),
+    RefereeQuestion("work", _("Which work did this person do with you or for you?")),
+    RefereeQuestion("strengths", _("What did this person do well?")),
+    RefereeQuestion("improve", _("What could this person do better?")),
+    _AGAIN,
+    _MORE,
+)
+EMPLOYMENT_QUESTIONS = (
+    RefereeQuestion("worked", _("Did this person work for you?"), YES_NO),
+    RefereeQuestion("period", _("From when until when?")),
+    RefereeQuestion("role", _("In which role?")),
+    RefereeQuestion("left", _("Why did this person leave?"), required=False),
+    _AGAIN,
+    _MORE,
+)

@@ -6,6 +6,12 @@ A type gives the usual values of a screening. The product document may replace e
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from provider.core.kinds.check.referee_questions import (
+    EMPLOYMENT_QUESTIONS,
+    GENERAL_QUESTIONS,
+    REFERENCE_QUESTIONS,
+    RefereeQuestion,
+)
 from provider.texts import LazyText
 from provider.texts import lazy_gettext as _
 
@@ -22,7 +28,9 @@ class ScreeningType:
     `asks` are names of DETAIL_FIELDS, `documents` of DOCUMENT_SLOTS, `options` of
     SCREENING_OPTIONS. `reason` is one sentence that tells the candidate why this is needed.
     `working_days` is the usual time until the outcome. `country` is the ISO 3166 code of the
-    country whose law names the type; empty for a type of no country.
+    country whose law names the type; empty for a type of no country. `needs_own_texts`: a law names
+    a text that the candidate reads before it. Staff cannot add such a screening to a running check,
+    so that an entry without the field is safe. `referee_questions` are the usual ones.
     """
 
     label: LazyText
@@ -33,6 +41,8 @@ class ScreeningType:
     performer: str = STAFF
     options: tuple[str, ...] = ()
     country: str = ""
+    needs_own_texts: bool = True
+    referee_questions: tuple[RefereeQuestion, ...] = GENERAL_QUESTIONS
 
 
 _IDENTITY = ("full_name", "former_names", "date_of_birth")
@@ -47,6 +57,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         (*_IDENTITY, "address"),
         ("identity",),
         2,
+        needs_own_texts=False,
     ),
     "right_to_work": ScreeningType(
         _("Right to work"),
@@ -54,9 +65,15 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         ("full_name", "date_of_birth"),
         ("right_to_work",),
         2,
+        needs_own_texts=False,
     ),
     "criminal_record": ScreeningType(
-        _("Criminal record"), _CRIMINAL_REASON, (*_PERSON, "national_id"), (), 7
+        _("Criminal record"),
+        _CRIMINAL_REASON,
+        (*_PERSON, "national_id"),
+        (),
+        7,
+        needs_own_texts=False,
     ),
     "dbs_basic": ScreeningType(
         _("DBS basic check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10, country="GB"
@@ -79,6 +96,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         _IDENTITY,
         (),
         1,
+        needs_own_texts=False,
     ),
     "employment": ScreeningType(
         _("Employment history"),
@@ -86,6 +104,8 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         ("full_name", "employers"),
         (),
         7,
+        needs_own_texts=False,
+        referee_questions=EMPLOYMENT_QUESTIONS,
     ),
     "education": ScreeningType(
         _("Education"),
@@ -93,6 +113,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         ("full_name", "date_of_birth", "education"),
         (),
         7,
+        needs_own_texts=False,
     ),
     "licence": ScreeningType(
         _("Professional licence"),
@@ -100,6 +121,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         ("full_name", "professional_licence"),
         (),
         3,
+        needs_own_texts=False,
     ),
     "motor_vehicle": ScreeningType(
         _("Driving record"),
@@ -107,6 +129,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         ("full_name", "date_of_birth", "driving_licence"),
         ("driving_licence",),
         3,
+        needs_own_texts=False,
     ),
     "credit": ScreeningType(
         _("Credit history"),
@@ -122,9 +145,20 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         (),
         7,
         REFEREE,
+        needs_own_texts=False,
+        referee_questions=REFERENCE_QUESTIONS,
     ),
     "document": ScreeningType(
-        _("Document"), _("Somebody looks at the document that you send."), (), ("document",), 2
+        _("Document"),
+        _("Somebody looks at the document that you send."),
+        (),
+        ("document",),
+        2,
+        needs_own_texts=False,
     ),
-    OTHER: ScreeningType(_("Other"), _("The result of this check depends on it.")),
+    OTHER: ScreeningType(
+        _("Other"),
+        _("The result of this check depends on it."),
+        needs_own_texts=False,
+    ),
 }

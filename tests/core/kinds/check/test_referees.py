@@ -19,7 +19,7 @@ from provider.core.kinds.check.referee_acts import (
     revoke_request,
 )
 from provider.core.kinds.check.referee_email import compose_email
-from provider.core.kinds.check.referee_questions import USUAL_QUESTIONS, usual_questions
+from provider.core.kinds.check.referee_questions import GENERAL_QUESTIONS
 from provider.core.kinds.check.referee_request import (
     LINK_LIFETIME,
     REMINDER_DELAY,
@@ -123,11 +123,11 @@ def test_parse_referee_without_address_is_refused(email: str) -> None:
 
 @pytest.mark.parametrize("name", SCREENING_TYPES)
 def test_usual_questions_of_every_type_are_complete(name: str) -> None:
-    questions = usual_questions(name)
+    questions = SCREENING_TYPES[name].referee_questions
     assert questions
     assert len({question.key for question in questions}) == len(questions)
     assert all(str(question.text).endswith("?") for question in questions)
-    assert {"references", "employment"} <= set(USUAL_QUESTIONS)
+    assert (questions == GENERAL_QUESTIONS) == (name not in ("references", "employment"))
 
 
 def test_questions_of_screening_replace_usual_ones() -> None:

@@ -1,19 +1,26 @@
 """The types of screenings: their completeness, a new one, and the options of DBS checks."""
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
 
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.added_screening import list_addable_types
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening, ScreeningSchema, load_screening
 from provider.core.kinds.check.countries import COUNTRY_CODES
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.referee_acts import questions_of
+from provider.core.kinds.check.referee_questions import GENERAL_QUESTIONS
 from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.screening_types import PERFORMERS, SCREENING_TYPES, ScreeningType
 from provider.errors import Invalid
+from provider.services import Services
 from provider.texts import lazy_gettext
 from provider.web.console.editor.forms import build_form
+from tests import check_factories
 from tests.package_documents import example_of
 
 MAX_REASON_LENGTH = 300  # characters, as in a document
@@ -77,6 +84,25 @@ def test_registered_type_is_read_and_offered(monkeypatch: pytest.MonkeyPatch) ->
     assert str(screening.reason_text) == "A laboratory compares it."
     fields = {field.name: field for field in build_form(ScreeningSchema(), {}, {})}
     assert ("drug_test", "Drug test") in fields["type"].choices
+    assert questions_of(screening) == GENERAL_QUESTIONS
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_new_type_can_be_added_only_if_it_says_that_it_needs_no_text(
+    services: Services, monkeypatch: pytest.MonkeyPatch, is_said: bool
+) -> None:
+    public_id = check_factories.place_check(services)
+    check_factories.give_consent(services, public_id)
+    entry = ScreeningType(lazy_gettext("Drug test"), lazy_gettext("It is compared."))
+    if is_said:
+        entry = replace(entry, needs_own_texts=False)
+    monkeypatch.setitem(SCREENING_TYPES, "drug_test", entry)
+    with services.db.reading() as session:
+        addable = list_addable_types(Check.find(session, public_id))
+    assert ("drug_test" in addable) == is_said
+    # The usual types are as before: a law names the text before these.
+    assert addable.keys().isdisjoint({"dbs_basic", "dbs_standard", "dbs_enhanced", "credit"})
+    assert {"employment", "other"} <= addable.keys()
 
 
 def load_dbs(type_name: str, workforce: str | None, lists: str | None) -> Screening:
