@@ -64,7 +64,7 @@ class CompletedCheck(OrderBase):
         notice.content = secret_box.encrypt(text, self._notice_path(notice))
 
     def decrypt_notice(self, secret_box: SecretBox, notice: AdverseNotice) -> dict[str, Any]:
-        """Return the content of a notice: title, text, rights and the sender's name."""
+        """Return the content of a notice: title, text, rights, sample (a flag) and language."""
         content: dict[str, Any] = json.loads(
             secret_box.decrypt(notice.content, self._notice_path(notice))
         )

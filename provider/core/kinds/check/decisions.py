@@ -23,7 +23,7 @@ from provider.core.kinds.check.decision_proposal import (
 )
 from provider.core.kinds.check.evidence import CONSIDER, overall_status
 from provider.core.kinds.check.finding_revision import FindingRevision
-from provider.core.kinds.check.models import Check, clean_outcome
+from provider.core.kinds.check.models import Check, Outcome, clean_outcome
 from provider.core.orders.corrected_result import REVISED, publish_corrected_result
 from provider.core.orders.states import COMPLETED
 from provider.core.products.schema_fields import clean_text
@@ -217,7 +217,7 @@ def _clean_revision(secret_box: SecretBox, check: Check, form: RevisionForm) -> 
     if finding is None:
         raise Conflict("This screening has no outcome that could be corrected")
     outcome = clean_outcome(form.status, form.report_text, form.note)
-    if outcome[0] == CONSIDER and not outcome[1].strip():
+    if outcome.status == CONSIDER and not outcome.report_text.strip():
         raise Invalid("There is no text in the report yet for: %(names)s", names=screening.name)
     if outcome == check.decrypt_finding(secret_box, finding):
         raise Invalid("Nothing is changed: this is the present outcome")
@@ -235,11 +235,11 @@ def _apply_revision(
     finding = check.find_finding(form.screening)
     assert finding
     check.withdraw_proposals(staff, now)
-    status, report_text, note = check.decrypt_finding(secret_box, finding)
+    earlier = check.decrypt_finding(secret_box, finding)
     revision = FindingRevision(
         screening=form.screening,
         result_revision=check.revision + 1,
-        status=status,
+        status=earlier.status,
         entered_by=finding.actor,
         entered_at=finding.found_at,
         revised_by=staff,
@@ -248,10 +248,11 @@ def _apply_revision(
     )
     check.revisions.append(revision)
     session.flush()  # the public id is part of the path
-    for name, text in (("report", report_text), ("note", note), ("reason", form.reason)):
+    texts = {"report": earlier.report_text, "note": earlier.note, "reason": form.reason}
+    for name, text in texts.items():
         encrypted = secret_box.encrypt(text, _revision_path(check, revision, name))
         setattr(revision, "report_text" if name == "report" else name, encrypted)
-    outcome = (form.status, form.report_text, form.note)
+    outcome = Outcome(form.status, form.report_text, form.note)
     check.write_finding(secret_box, finding, outcome, staff, now)
     name = check.find_screening(form.screening).name
     # The name alone: staff who may not see results read it in the timeline.

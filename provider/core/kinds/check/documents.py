@@ -141,7 +141,7 @@ def find_document(session: Session, check: Check, public_id: str) -> CheckDocume
 
 
 def require_room(documents: Sequence[CheckDocument], slot: str, replaced_id: str = "") -> None:
-    """Raise Conflict when a check or a slot has its largest number of files."""
+    """Raise Invalid when a check or a slot has its largest number of files."""
     others = [entry for entry in documents if entry.public_id != replaced_id]
     if len(others) >= MAX_FILES:
         raise Invalid("You have sent %(maximum)d files. Remove one first", maximum=MAX_FILES)

@@ -85,13 +85,13 @@ from provider.texts import lazy_gettext as _
 
 
 def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
-    """Return the details and names that the candidate gave, and the notes about the findings."""
+    """Return what the tables of a check have encrypted: details, names, texts, notes, answers."""
     return {
         "details": check.decrypt_details(secret_box),
         "consent_names": [
             check.consent_view(secret_box, consent).name for consent in check.consents
         ],
-        "finding_reasons": {
+        "finding_report_texts": {
             finding.screening: check.decrypt_report_text(secret_box, finding)
             for finding in check.findings
         },

@@ -1,7 +1,7 @@
 """Checks: consents, candidate details and findings."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -54,7 +54,13 @@ from provider.storage.secrets import SecretBox
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
 
-Outcome = tuple[str, str, str]  # the status, the text in the report and the private note
+
+class Outcome(NamedTuple):
+    """The outcome of a screening. The report shows `report_text`; `note` is for the staff."""
+
+    status: str
+    report_text: str
+    note: str
 
 
 def clean_outcome(status: str, report_text: str, note: str) -> Outcome:
@@ -70,7 +76,7 @@ def clean_outcome(status: str, report_text: str, note: str) -> Outcome:
             "A text in the report has at most %(maximum)d characters",
             maximum=MAX_REPORT_TEXT_LENGTH,
         )
-    return status, report_text, note
+    return Outcome(status, report_text, note)
 
 
 class Finding(Base):
@@ -257,11 +263,13 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
         now: datetime,
     ) -> None:
         """Encrypt an outcome that `clean_outcome` has returned into its finding."""
-        finding.status, report_text, note = outcome
+        finding.status = outcome.status
         path = self.row_path(f"finding/{finding.screening}")
-        finding.note = secret_box.encrypt(note, path) if note else None
+        finding.note = secret_box.encrypt(outcome.note, path) if outcome.note else None
         finding.report_text = (
-            secret_box.encrypt(report_text, f"{path}/report") if report_text else None
+            secret_box.encrypt(outcome.report_text, f"{path}/report")
+            if outcome.report_text
+            else None
         )
         finding.actor, finding.found_at = actor, now
 
@@ -280,8 +288,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
         return secret_box.decrypt(finding.report_text, row_path) if finding.report_text else ""
 
     def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> Outcome:
-        """Return the status, the text in the report and the private note."""
-        return (
+        return Outcome(
             finding.status,
             self.decrypt_report_text(secret_box, finding),
             self.decrypt_note(secret_box, finding),

@@ -13,6 +13,7 @@ import provider
 from provider import outbox
 from provider.core import kinds
 from provider.core.accounts import Account, Caller
+from provider.core.kinds import KINDS
 from provider.core.kinds.check import (
     CandidateDetail,
     Check,
@@ -390,6 +391,14 @@ def test_record_finding_note_keeps_its_lines(services: Services) -> None:
     assert (
         check.decrypt_note(services.secret_box, check.findings[0]) == check_factories.FINDING_NOTE
     )
+
+
+def test_read_encrypted_names_the_texts_of_a_finding(services: Services) -> None:
+    public_id = check_factories.completed_check(services)
+    with services.db.reading() as session:
+        values = KINDS["check"].read_encrypted(Check.find(session, public_id), services.secret_box)
+    assert values["finding_report_texts"]["jobs"] == check_factories.REPORT_TEXT
+    assert values["finding_notes"]["jobs"] == check_factories.FINDING_NOTE
 
 
 @pytest.mark.parametrize(
