@@ -311,3 +311,71 @@ def test_consents_get_the_place_of_their_check(empty_db: Database) -> None:
     with empty_db.engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(sa.select(*columns).order_by(consents.id))]
     assert rows == [("US", "CA", True), ("US", "CA", True), ("", "", False)]
+
+
+def test_notes_of_events_lose_the_outcome(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0090", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    insert_rows(empty_db, "orders", {"kind": "check"} | parents)
+    events = [
+        ("outcome entered", "DBS: basic: to consider", "DBS: basic"),
+        ("revised", "Identity: clear", "Identity"),
+        ("outcome entered", "Identity", "Identity"),
+        ("screening added", "Registers: to consider", "Registers: to consider"),
+    ]
+    rows = [{"order_id": 1, "type": event, "note": note} for event, note, _ in events]
+    insert_rows(empty_db, "order_events", *rows)
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    table = reflect_table(empty_db, "order_events").c
+    with empty_db.engine.connect() as connection:
+        notes = list(connection.scalars(sa.select(table.note).order_by(table.id)))
+    assert notes == [note for _, _, note in events]
+
+
+def test_work_on_ended_checks_is_closed(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0091", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    statuses = ("consented", "completed", "cancelled")
+    insert_rows(
+        empty_db,
+        "orders",
+        *({"kind": "check", "status": status} | parents for status in statuses),
+    )
+    proposals = [("completion", 1), ("revision", 2), ("completion", 3)]
+    insert_rows(
+        empty_db,
+        "decision_proposals",
+        *(
+            {"order_id": order_id, "purpose": purpose, "answer": "", "answered_at": None}
+            for purpose, order_id in proposals
+        ),
+    )
+    renewals = [{"order_id": order_id, "closed_at": None} for order_id in (1, 2)]
+    insert_rows(empty_db, "check_renewals", *renewals)
+    actions = [("withdrawn", 1), ("final", 2)]
+    insert_rows(
+        empty_db,
+        "adverse_actions",
+        *({"order_id": order_id, "state": state} for state, order_id in actions),
+    )
+    insert_rows(
+        empty_db,
+        "adverse_notices",
+        {"order_id": 1, "action_id": 1, "purpose": "pre_adverse"},
+        {"order_id": 1, "action_id": 1, "purpose": "adverse_withdrawn"},
+        {"order_id": 2, "action_id": 2, "purpose": "pre_adverse"},
+    )
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+
+    def read(name: str, column: str, key: str = "id") -> list[Any]:
+        table = reflect_table(empty_db, name).c
+        with empty_db.engine.connect() as connection:
+            return list(connection.scalars(sa.select(table[column]).order_by(table[key])))
+
+    assert read("decision_proposals", "answer") == ["", "", "withdrawn"]
+    closed = read("check_renewals", "closed_at", "order_id")
+    assert [moment is not None for moment in closed] == [True, False]
+    undeliverable = read("adverse_notices", "undeliverable_at")
+    assert [moment is not None for moment in undeliverable] == [False, True, True]
