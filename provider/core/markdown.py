@@ -8,7 +8,7 @@ that is not on a short list. Headings start at level three, because the page use
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -128,6 +128,24 @@ def markdown_to_parts(source: str) -> tuple[TextPart, ...]:
     if not parts[-1].is_formula:
         parts[-1] = TextPart(parts[-1].text.rstrip())
     return tuple(part for part in parts if part.text)
+
+
+def shorten_parts(parts: Iterable[TextPart], length: int) -> Iterator[TextPart]:
+    """Yield the first parts, of about `length` characters together, each formula within a line.
+
+    No formula is cut.
+    """
+    left = length
+    for part in parts:
+        if left <= 0:
+            yield TextPart("…")
+            return
+        is_cut = not part.is_formula and len(part.text) > left
+        text = f"{part.text[:left].rstrip()}…" if is_cut else part.text
+        yield TextPart(text, part.is_formula)
+        if is_cut:
+            return
+        left -= len(part.text)
 
 
 def markdown_to_text(source: str) -> str:

@@ -241,6 +241,36 @@ def test_practice_takes_no_time_and_is_not_scored(
         assert order.result.duration == 0
 
 
+def test_page_after_submit_counts_the_drawn_questions_without_practice(
+    client: FlaskClient, services: Services
+) -> None:
+    bank = [item("a1"), item("a2"), item("a3")]
+    taker = Taker(client, services, PRACTICE[0], section("first", bank, draw={"count": 2}))
+    taker.start()
+    taker.press("part", part="0")
+    taker.answer(1)
+    assert "You have answered the question." in taker.page("overview")
+    taker.press("part/finish", part="0")
+    taker.press("part", part="1")
+    taker.answer(2)
+    taker.answer(3)
+    taker.press("submit")
+    assert "<dd>2 of 2</dd>" in taker.page("")
+
+
+def test_overview_shows_the_formula_of_a_question(client: FlaskClient, services: Services) -> None:
+    long_text = "Read this slowly. " * 8
+    prompts = [r"What is $\frac{3}{4} + 1$?", f"{long_text}$x^2$", "No formula"]
+    questions = [item(f"q{number}", prompt=text) for number, text in enumerate(prompts)]
+    taker = Taker(client, services, section("first", questions))
+    taker.start()
+    page = taker.page("overview")
+    assert page.count("<math") == 1
+    assert r"\frac" not in page
+    assert "slowly.…" in page
+    assert "No formula</span>" in page
+
+
 def test_break_stops_the_clock_and_closes_what_was_seen(
     client: FlaskClient, services: Services, clock: ManualClock
 ) -> None:

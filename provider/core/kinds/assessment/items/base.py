@@ -22,6 +22,7 @@ from provider.core.markdown import (
     markdown_to_parts,
     markdown_to_text,
     render_markdown,
+    shorten_parts,
 )
 from provider.core.products.schema_fields import (
     DocumentSchema,
@@ -108,6 +109,10 @@ class Item(ABC):
     def prompt_parts(self) -> tuple[TextPart, ...]:
         """The prompt for tables and reports that show formulas; empty for one without formulas."""
         return () if self.plain else markdown_to_parts(self.prompt)
+
+    def prompt_start(self, length: int) -> Iterator[TextPart]:
+        """Yield the beginning of the prompt, for a list of questions."""
+        return shorten_parts(self.prompt_parts or (TextPart(self.prompt_text),), length)
 
     def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
         """Return the keys of the parts in the order that an attempt with this seed shows.
