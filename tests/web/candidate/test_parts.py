@@ -213,7 +213,12 @@ def test_practice_takes_no_time_and_is_not_scored(
 ) -> None:
     taker = Taker(client, services, *PRACTICE, time_limit=20)
     assert taker.start() == "part"
-    assert "It is not scored, and no time runs." in taker.page()
+    clock.advance(3 * MINUTE)  # no time runs while the candidate reads what comes
+    page = taker.page()
+    assert "It is not scored, and no time runs." in page
+    assert "No time limit" in page
+    with services.db.reading() as session:
+        assert Assessment.find(session, taker.public_id).elapsed_seconds(clock.now()) == 0
     assert taker.press("part", part="0") == "items/1"
     assert "No time limit" in taker.page()
     assert "Practice: Question 1" in taker.page()
@@ -223,6 +228,7 @@ def test_practice_takes_no_time_and_is_not_scored(
         order = Assessment.find(session, taker.public_id)
         staff_acts.give_extra_time(session, order, 60, "sam", clock.now())
     assert taker.press("part/finish", part="0") == "part"
+    assert "What you saved in it counts" not in taker.page()
     assert taker.press("part", part="1") == "items/2"
     assert "Question 1 <small>of 3" in taker.page()
     assert taker.seconds_left == 21 * 60
@@ -239,6 +245,29 @@ def test_practice_takes_no_time_and_is_not_scored(
         assert order.result
         assert [bar["label"] for bar in order.result.figures["bars"]] == ["First", "Last"]
         assert order.result.duration == 0
+
+
+def test_practice_later_takes_no_time_from_when_it_is_opened(
+    client: FlaskClient, services: Services, clock: ManualClock
+) -> None:
+    sections = [section("first", [item("a1")]), PRACTICE[0], section("last", [item("b1")])]
+    taker = Taker(client, services, *sections, time_limit=20)
+    assert taker.start() == "items/1"
+    taker.answer(1)
+    clock.advance(4 * MINUTE)
+    assert taker.press("part/finish", part="0") == "part"
+    taker.press("part", part="1")
+    clock.advance(50 * MINUTE)
+    taker.answer(2)
+    taker.press("part/finish", part="1")
+    taker.press("part", part="2")
+    assert taker.seconds_left == 16 * 60
+    taker.answer(3)
+    taker.press("submit")
+    with services.db.reading() as session:
+        result = Assessment.find(session, taker.public_id).result
+        assert result
+        assert result.duration == 4 * 60
 
 
 def test_page_after_submit_counts_the_drawn_questions_without_practice(

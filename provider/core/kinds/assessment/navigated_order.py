@@ -186,10 +186,7 @@ class NavigatedOrder(TimedOrder):
         part = self.part
         attempt.part_opened_at = now
         if part.is_practice:
-            until = max(self.expires_at, now + MIN_UNTIMED_DURATION)
-            attempt.practice_left_ms = (self.attempt_ends_at - now) // _MILLISECOND
-            attempt.practice_until = until
-            self._write_end(session, until)
+            self._stop_for_practice(session, attempt, now)
         elif part.time_limit_seconds:
             seconds = self.with_extra_time(part.time_limit_seconds)
             ends_at = now + timedelta(seconds=seconds)
@@ -238,6 +235,10 @@ class NavigatedOrder(TimedOrder):
         session.flush()
         if self.part.opens_by_itself:
             self.open_part(session, 0, now)
+        elif self.part.is_practice and self.attempt:
+            # The candidate was told that the time begins after the practice.
+            self._stop_for_practice(session, self.attempt, now)
+            session.flush()
 
     def time_limits_over(self, now: datetime) -> bool:
         """Whether the time of the open part is over, and nobody has recorded it."""
@@ -290,8 +291,8 @@ class NavigatedOrder(TimedOrder):
         seconds, attempt = super().elapsed_seconds(now), self.attempt
         if attempt is None:
             return seconds
-        if self.is_practising and attempt.part_opened_at:
-            seconds -= int((now - attempt.part_opened_at).total_seconds())
+        if self.is_practising and (began_at := self._practice_began_at):
+            seconds -= int((now - began_at).total_seconds())
         return max(0, seconds - attempt.frozen_ms // 1000)
 
     def _used_pause_ms(self, length: timedelta) -> int:
@@ -301,16 +302,34 @@ class NavigatedOrder(TimedOrder):
         self.attempt.frozen_ms += length // _MILLISECOND
         return 0
 
+    @property
+    def _practice_began_at(self) -> datetime | None:
+        """When the clock stopped for the open practice: for the first part at the start."""
+        attempt = self.attempt
+        if attempt is None or attempt.part == 0:
+            return self.started_at
+        return attempt.part_opened_at
+
+    def _stop_for_practice(self, session: Session, attempt: TestAttempt, now: datetime) -> None:
+        """Stop the clock until the practice is finished. A repeated call changes nothing."""
+        if attempt.practice_until or self.attempt_ends_at is None:
+            return
+        until = max(self.expires_at, now + MIN_UNTIMED_DURATION)
+        attempt.practice_left_ms = (self.attempt_ends_at - now) // _MILLISECOND
+        attempt.practice_until = until
+        self._write_end(session, until)
+
     def _close_part(self, session: Session, attempt: TestAttempt, at: datetime) -> None:
         part = self.part
         if part.is_forward and attempt.item_number in part:
             self._close_item(attempt, attempt.item_number, at)
         attempt.record_closed_part(to_milliseconds(at))
         attempt.part_rest_ms = attempt.item_rest_ms = None
-        if attempt.practice_until and attempt.part_opened_at and self.attempt_ends_at:
+        began_at = self._practice_began_at
+        if attempt.practice_until and began_at and self.attempt_ends_at:
             left = timedelta(milliseconds=attempt.practice_left_ms or 0)
             left += self.attempt_ends_at - attempt.practice_until  # extra time given meanwhile
-            attempt.frozen_ms += (at - attempt.part_opened_at) // _MILLISECOND
+            attempt.frozen_ms += (at - began_at) // _MILLISECOND
             attempt.practice_until = attempt.practice_left_ms = None
             self._write_end(session, at + left)
         attempt.part, attempt.part_opened_at, attempt.item_number = part.index + 1, None, 0
