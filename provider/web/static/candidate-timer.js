@@ -10,6 +10,7 @@ const ANNOUNCEMENTS = [
   [300, TEXTS.fiveMinutesLeft],
   [60, TEXTS.oneMinuteLeft],
 ];
+const ANNOUNCED_SECONDS = 55; // so long is an announcement shown where the clock is hidden
 const POLL_INTERVAL_MS = 20000; // an extension is shown after that time at the latest
 const MIN_EXTENSION_MS = 2000; // a smaller change of the end is a matter of rounding
 const RETRY_DELAY_MS = 2000; // between two requests for the time that fail
@@ -26,7 +27,8 @@ export function startTimer(attempt) {
   const clock = createServerClock(serverMs, pageArrivedAtMs());
   const timer = { sync, now: clock.now, check: checkWithServer, onTick() {}, onReply() {}, onTimeOver() {} };
   let endsAtMs = serverMs + Number(attempt.dataset.secondsLeft) * 1000;
-  let isChecking = false;
+  let isChecking = false, announcedUntil = 0;
+  let end = attempt.dataset.attempt; // the tab remembers what was announced for this end
 
   function sync(reply) {
     const { now, seconds_left: seconds } = reply;
@@ -42,6 +44,8 @@ export function startTimer(attempt) {
     const notice = document.querySelector('[data-notice="time"]');
     notice.textContent = TEXTS.timeAdded.replace("{1}", formatTime(milliseconds / 1000));
     notice.hidden = false;
+    announcement.textContent = "";
+    end = String(Math.round((endsAtMs + milliseconds) / 1000));
   }
 
   function secondsLeft() {
@@ -60,11 +64,14 @@ export function startTimer(attempt) {
   function announce(seconds) {
     for (const [threshold, text] of ANNOUNCEMENTS) {
       // Each question is a page of its own; the tab remembers which announcement was made.
-      const key = `${attempt.dataset.attempt}#${threshold}`;
+      const key = `${end}#${threshold}`;
       if (seconds > threshold || loadValue(key)) continue;
       saveValue(key, "announced");
-      if (seconds > threshold - 50) announcement.textContent = text;
+      if (seconds <= threshold - 50) continue;
+      announcement.textContent = text;
+      announcedUntil = threshold - ANNOUNCED_SECONDS;
     }
+    if (seconds < announcedUntil) announcement.textContent = "";
   }
 
   // Only the server knows: this device may have slept, or staff may have given more time.
@@ -88,17 +95,18 @@ export function startTimer(attempt) {
   addEventListener("focus", checkWithServer);
   addEventListener("online", checkWithServer);
   setInterval(checkWithServer, POLL_INTERVAL_MS);
-  if (display) setUpToggle(attempt, display);
+  if (display) setUpToggle(attempt, display, announcement);
   tick();
   setInterval(tick, 1000);
   return timer;
 }
 
-// Some candidates work better without a running clock. What is announced is not hidden.
-function setUpToggle(attempt, display) {
+// Some candidates work better without a running clock. What is announced is shown in its place.
+function setUpToggle(attempt, display, announcement) {
   const toggle = attempt.querySelector("[data-time-toggle]");
   function show(isHidden) {
     display.hidden = isHidden;
+    announcement.classList.toggle("visually-hidden", !isHidden);
     toggle.textContent = isHidden ? TEXTS.showTime : TEXTS.hideTime;
     saveValue("time-hidden", isHidden ? "yes" : null);
   }

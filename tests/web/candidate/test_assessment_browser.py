@@ -474,12 +474,16 @@ def test_timer_announces_ten_five_and_one_minute_and_hides(
     expect(shown).to_be_hidden()
     pass_time(0, 35)
     expect(announcement).to_have_text("10 minutes left")
-    pass_time(5)
+    expect(announcement).not_to_have_class(re.compile("visually-hidden"))
+    pass_time(1)
+    expect(announcement).to_have_text("")
+    pass_time(4)
     expect(announcement).to_have_text("5 minutes left")
     press(page, "Next")
     page.wait_for_url("**/items/2")
     expect(shown).to_be_hidden()
     press(page, "Show the time")
+    expect(announcement).to_have_class(re.compile("visually-hidden"))
     page.clock.fast_forward("00:05")
     expect(announcement).to_have_text("")
     pass_time(3, 55)
@@ -498,6 +502,27 @@ def test_extension_is_shown_without_reloading(
     page.clock.fast_forward("00:21")
     expect(page.get_by_text("You have got more time: 5:00")).to_be_visible()
     expect(page.locator("[data-time-left]")).to_have_text(re.compile("^24:|^25:"))
+
+
+def test_time_is_announced_again_after_an_extension(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    page.clock.install()
+    start_test(page, live_server, public_id)
+    announcement = page.locator("[data-announce]")
+    live_server.clock.advance(timedelta(minutes=15, seconds=10))
+    page.clock.fast_forward("15:10")
+    expect(announcement).to_have_text("5 minutes left")
+    with live_server.services.db.writing() as session:
+        order = Assessment.find(session, public_id)
+        extend_running(session, order.product_id, 2, "sam", live_server.clock.now())
+    page.clock.fast_forward("00:21")
+    expect(page.get_by_text("You have got more time: 2:00")).to_be_visible()
+    expect(announcement).to_have_text("")
+    live_server.clock.advance(timedelta(minutes=1, seconds=55))
+    page.clock.fast_forward("01:55")
+    expect(announcement).to_have_text("5 minutes left")
 
 
 def test_second_device_is_told_to_the_first(
