@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from provider.core.orders.staff_acts import MAX_EXTRA_TIME_MINUTES, give_extra_time
+from provider.core.orders.history import OrderEvent
+from provider.core.orders.staff_acts import EXTRA_TIME, MAX_EXTRA_TIME_MINUTES, give_extra_time
 from provider.core.orders.states import PENDING
 from provider.core.orders.timed_order import TimedOrder
 from provider.errors import Conflict, Invalid
@@ -29,6 +30,14 @@ def list_running(
     )
     orders = session.scalars(query.with_for_update(of=TimedOrder) if lock else query).all()
     return [order for order in orders if order.usual_seconds]
+
+
+def last_extension(session: Session, orders: Sequence[TimedOrder]) -> int:
+    """Return the id of the newest event that gave one of the orders more time; 0 without one."""
+    query = select(func.max(OrderEvent.id)).where(
+        OrderEvent.type == EXTRA_TIME, OrderEvent.order_id.in_([order.id for order in orders])
+    )
+    return session.scalar(query) or 0
 
 
 def extend_running(

@@ -31,6 +31,7 @@ from provider.storage.secrets import SecretBox
 RESEND_INTERVAL = timedelta(minutes=1)
 EXTENSION = "extension"  # the topic of the e-mail about a later deadline
 MAX_EXTENSION_DAYS = 365
+EXTRA_TIME = "extra time"  # the event
 EXTRA_TIME_PERCENTAGES = (25, 50, 100)
 MAX_EXTRA_TIME_MINUTES = 1440
 MAX_NAME_LENGTH = 200  # characters of a first or last name
@@ -207,7 +208,7 @@ def give_extra_time(
         attempt_ends_at=order.attempt_ends_at and order.attempt_ends_at + added,
     )
     order.record_event(
-        session, "extra time", actor, now, format_duration(seconds) if seconds else "None"
+        session, EXTRA_TIME, actor, now, format_duration(seconds) if seconds else "None"
     )
 
 
