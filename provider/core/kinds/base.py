@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from provider.core.accounts import Account
 from provider.core.orders import Order, StatusSubscriber
 from provider.core.products import Product
-from provider.core.products.documents import DocumentWarning
+from provider.core.products.documents import DocumentProblem, DocumentWarning
 from provider.core.products.files import FileSlot
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff.permissions import Permission
@@ -96,6 +96,10 @@ def _find_no_missing_media(_session: Session, _now: datetime) -> Mapping[int, Se
 
 def _read_nothing(_order: Order, _secret_box: SecretBox) -> Mapping[str, Any]:
     return {}
+
+
+def _find_no_draft_problems(_content: Mapping[str, Any]) -> Iterable[DocumentProblem]:
+    return ()
 
 
 def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
@@ -223,6 +227,8 @@ class Kind:
     The staff need `work_permission` to do what an order of the kind waits for.
     `list_staff_work` takes today's date; `queue` is the section of the console that lists the work.
     `find_warnings` takes the loaded content of a document that is imported.
+    `find_draft_problems` takes a content as a mapping with errors. It returns problems of its parts
+    that the schema does not come to then; some may be among the errors already.
     `find_file_slots` takes a content as a mapping, which may be incomplete, and returns the places
     that name files.
     `find_texts` returns the legal texts with a SHA-256 in hex, the oldest first.
@@ -262,6 +268,9 @@ class Kind:
     account_checks: Mapping[str, Callable[[Account], None]] = field(default_factory=dict)
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
+    find_draft_problems: Callable[[Mapping[str, Any]], Iterable[DocumentProblem]] = (
+        _find_no_draft_problems
+    )
     find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots
     find_missing_media: Callable[[Session, datetime], Mapping[int, Sequence[str]]] = (
         _find_no_missing_media

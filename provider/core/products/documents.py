@@ -32,6 +32,15 @@ class DocumentWarning:
 
 
 @dataclass(frozen=True)
+class DocumentProblem:
+    """A problem at `path` of a document. An error prevents publishing, a warning does not."""
+
+    path: str
+    text: str
+    is_error: bool = True
+
+
+@dataclass(frozen=True)
 class Document:
     """One product document. Equality ignores its source and line numbers."""
 

@@ -77,3 +77,27 @@ def test_every_error_of_a_document_is_listed_with_its_path() -> None:
         "sections[0].title",
         "sections[0].items[0].kind",
     }
+
+
+def test_errors_of_a_field_hide_no_unkeyed_question_and_no_eaten_text() -> None:
+    options = [{"key": key, "text": key.upper()} for key in "ab"]
+    items: list[dict[str, Any]] = [
+        {"kind": "single_choice", "key": "a", "prompt": "What is 2*3*4?", "options": options},
+        {"kind": "numeric", "key": "b", "prompt": "?", "stimulus": [{"picture": "a.png"}]},
+        {"kind": "numeric", "key": "c", "answer": 1},
+    ]
+    bank = {"key": "one", "title": "One", "draw": {"count": 5}, "items": items}
+    unscored = {"key": "two", "title": "Two", "weight": "0", "items": [items[0] | {"key": "d"}]}
+    checked = check_content(KINDS["assessment"], {"name": "A", "sections": [bank, unscored]})
+    assert {problem.path for problem in checked.errors} == {
+        "sections[0].draw.count",
+        "sections[0].items[0].options",
+        "sections[0].items[1].answer",
+        "sections[0].items[1].stimulus[0].alt",
+        "sections[0].items[2].prompt",
+    }
+    assert [problem.path for problem in checked.warnings] == [
+        "sections[0].items[0].prompt",
+        "sections[1].items[0].prompt",
+    ]
+    assert checked.loaded is None

@@ -27,7 +27,7 @@ def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
         yield from find_grade_warnings(content.grades, content.summaries, lowest, highest)
     for section_index, section in enumerate(content.sections):
         for item_index, item in enumerate(section.items):
-            yield from _item_warnings(f"sections[{section_index}].items[{item_index}]", item)
+            yield from item_warnings(f"sections[{section_index}].items[{item_index}]", item)
     for index, scale in enumerate(content.bound_scales):
         yield from _scale_warnings(f"scales[{index}]", scale)
 
@@ -48,7 +48,7 @@ def _score_range(content: TestContent) -> tuple[Decimal, Decimal]:
     return scores[0] or Decimal(0), Decimal(100) if scores[1] is None else scores[1]
 
 
-def _item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:
+def item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:
     texts = [(f"{path}.{inner_path}", text) for inner_path, text in item.markdown_texts()]
     yield from find_markdown_warnings(texts, plain_entry="item", has_headings=False)
     for inner_path, problem in item.text_warnings():

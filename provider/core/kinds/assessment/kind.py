@@ -16,6 +16,7 @@ from provider.core.kinds.assessment.answer_uploads import (
 )
 from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
+from provider.core.kinds.assessment.draft_problems import find_draft_problems
 from provider.core.kinds.assessment.integrity_signals import IntegritySignal
 from provider.core.kinds.assessment.integrity_summary import MANY, NONE, SOME
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
@@ -123,6 +124,7 @@ KIND = Kind(
     media=replace(answer_files.MEDIA, list_folders=list_media_folders),
     work_permission=Permission.RATE_INTERVIEWS,
     find_warnings=import_warnings.find_warnings,
+    find_draft_problems=find_draft_problems,
     find_file_slots=find_file_slots,
     describe_entry=describe_entry,
 )

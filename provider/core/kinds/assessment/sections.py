@@ -138,6 +138,8 @@ class SectionSchema(DocumentSchema):
         if draw.count > count:
             which = f" with the tags {', '.join(draw.tags)}" if draw.tags else ""
             advice = f"should be at most {count}: the section has {count} items{which}"
+            if not count:
+                advice = f"has nothing to draw from: the section has no items{which}"
             raise ValidationError({"draw": {"count": [advice]}})
 
     @post_load

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from provider.core.audit import Action
 from provider.core.kinds import KINDS
-from provider.core.kinds.document_check import CheckedContent, Problem, check_content
+from provider.core.kinds.document_check import CheckedContent, check_content
 from provider.core.products import Product
 from provider.core.products.compare import REMOVED, Change
+from provider.core.products.documents import DocumentProblem
 from provider.core.products.draft import (
     Content,
     Draft,
@@ -114,7 +115,7 @@ class Editing:
     def check(self) -> CheckedContent:
         checked = check_content(KINDS[self.product.kind], self.content)
         missing = [
-            Problem(
+            DocumentProblem(
                 slot.path, f"the file {_shorten(slot.value)} is not stored here; choose it again"
             )
             for slot in self.slots
@@ -238,7 +239,7 @@ def save_draft(
     return content
 
 
-def form_errors(problems: list[Problem]) -> dict[str, str]:
+def form_errors(problems: list[DocumentProblem]) -> dict[str, str]:
     """Return the texts of problems by their path as a form writes it, the first of each path."""
     result: dict[str, str] = {}
     for problem in problems:
@@ -299,7 +300,7 @@ def _field_steps(schema: Schema | None, path: Path) -> list[str]:
     return steps
 
 
-def place_problems(editing: Editing, problems: list[Problem]) -> list[PlacedText]:
+def place_problems(editing: Editing, problems: list[DocumentProblem]) -> list[PlacedText]:
     return [
         place(editing, parse_document_path(problem.path), texts.sentence(problem.text))
         for problem in problems

@@ -131,6 +131,10 @@ def test_reopened_order_keeps_its_form_and_a_retake_draws_another(services: Serv
             [section("one", BANK, draw={"count": 5, "tags": ["easy"]})],
             "at most 4: the section has 4 items with the tags easy",
         ),
+        (
+            [section("one", BANK, draw={"count": 1, "tags": ["new"]})],
+            "nothing to draw from: the section has no items with the tags new",
+        ),
         ([section("one", BANK, practice=True)], "should have one that is not for practice"),
         ([section("one", BANK, practice=True, time_limit=3)], "should be left out of a section"),
         ([section("one", BANK, **{"break": 5})], "break: should be between two sections"),
