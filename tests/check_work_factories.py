@@ -42,12 +42,14 @@ def check_of_another_account(services: Services) -> str:
     return public_id
 
 
-def ask_candidate(services: Services, public_id: str, key: str = "jobs") -> str:
+def ask_candidate(
+    services: Services, public_id: str, key: str = "jobs", documents: tuple[str, ...] = ()
+) -> str:
     """Ask the candidate; return the public id of the question."""
     with services.db.writing() as session:
         check = Check.find(session, public_id, lock=True)
         box, now = services.secret_box, services.now()
-        request: InformationRequest = ask(session, box, check, key, QUESTION, (), SAM, now)
+        request: InformationRequest = ask(session, box, check, key, QUESTION, documents, SAM, now)
         return request.public_id
 
 

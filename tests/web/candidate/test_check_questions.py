@@ -1,5 +1,6 @@
 """The candidate's page with questions of the staff, and the e-mail that leads to it."""
 
+import io
 from html import unescape
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from flask.testing import FlaskClient
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.added_screening import add_screening
 from provider.services import Services
-from tests import factories
+from tests import check_document_factories, check_factories, factories
 from tests.check_way import open_invitation
 from tests.check_work_factories import (
     ANSWER,
@@ -110,3 +111,44 @@ def test_added_screening_is_shown_with_its_reason(
         add_screening(session, check, "other", "Registers", reason, SAM, services.now())
     page = unescape(client.get(f"/c/o/{check_id}/").text)
     assert "Added later: Registers. The dates differ." in page
+
+
+def test_documents_that_a_question_asks_for_can_be_sent(
+    services: Services, client: FlaskClient
+) -> None:
+    check_id = consented_check(services)
+    other_id = check_of_another_account(services)
+    request_id = ask_candidate(services, check_id, documents=("address_proof",))
+    open_invitation(services, client, check_id)
+    path = f"/c/o/{check_id}/documents"
+    assert f'href="{path}"' in client.get(page_path(check_id)).text
+    page = client.get(path).text
+    assert "Proof of your address" in page
+    form = {"csrf_token": factories.csrf_token(page)}
+    assert client.post(f"{path}/done", data=form).status_code == 400, "it is not sent yet"
+    picture = (io.BytesIO(check_document_factories.jpeg()), "bill.jpg")
+    sent = client.post(f"{path}/address_proof", data=form | {"file": picture}, buffered=True)
+    assert sent.status_code == 303
+    (document,) = check_document_factories.documents_of(services, check_id)
+    assert document.slot == "address_proof"
+    for slot, status in (("licence", 404), ("identity", 404)):
+        assert client.post(f"{path}/{slot}", data=form).status_code == status
+    assert client.get(f"/c/o/{other_id}/documents").status_code == 403
+    assert client.post(f"{path}/done", data=form).status_code == 303
+    with services.db.reading() as session:
+        task = Check.find(session, check_id).find_task("jobs")
+        assert task.state == "asked", "the question waits for its answer"
+    answer = form | {"answer": ANSWER}
+    assert client.post(f"{page_path(check_id)}/{request_id}", data=answer).status_code == 303
+    late = client.post(f"{path}/address_proof", data=form)
+    assert late.status_code == 409
+    assert client.get(path).status_code == 303
+
+
+def test_question_without_documents_asks_for_none(services: Services, client: FlaskClient) -> None:
+    check_id = check_document_factories.place_check(services)
+    open_invitation(services, client, check_id)
+    check_factories.give_consent(services, check_id)
+    ask_candidate(services, check_id, "identity")
+    assert client.get(f"/c/o/{check_id}/documents").status_code == 303
+    assert "we need these documents" not in client.get(f"/c/o/{check_id}/").text

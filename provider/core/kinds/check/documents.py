@@ -69,23 +69,30 @@ class StoredUpload:
 def open_slots(check: Check) -> dict[str, list[Text]]:
     """Return the slots for which the candidate may send documents now, with the reasons.
 
-    These are all slots before the consent, and then those of the screenings that wait for her.
+    These are all slots before the consent, and then those that an open question asks for, and those
+    of the screenings that wait for her without a question.
     """
     if check.status == PENDING:
         return needed_slots(check.screenings)
     if check.status != CONSENTED:
         return {}
+    questions = [question for question in check.questions if question.is_open]
     asked_keys = {task.key for task in check.tasks if task.state == ASKED}
-    return needed_slots(entry for entry in check.screenings if entry.key in asked_keys)
+    asked_keys -= {question.screening for question in questions}
+    slots = needed_slots(entry for entry in check.screenings if entry.key in asked_keys)
+    for question in questions:
+        slots |= {name: [] for name in question.documents if name not in slots}
+    return {name: slots[name] for name in DOCUMENT_SLOTS if name in slots}
 
 
 def require_open_slot(check: Check, slot: str, given_at: datetime) -> None:
     """Raise Conflict unless the candidate may change the documents of a slot; NotFound."""
     if check.status == PENDING:
         check.require_open(given_at)
-    if slot not in needed_slots(check.screenings):
-        raise NotFound("There is no such page")
     if slot not in open_slots(check):
+        known = {name for question in check.questions for name in question.documents}
+        if slot not in known | needed_slots(check.screenings).keys():
+            raise NotFound("There is no such page")
         raise Conflict("No document is asked of you just now")
 
 
@@ -233,14 +240,20 @@ def ask_again(
 def finish_documents(session: Session, check: Check, now: datetime) -> None:
     """Give the screenings that waited for documents back to the staff.
 
-    Raises Invalid while a document is missing. Nothing changes where no screening waits.
+    Raises Invalid while a document is missing. A screening with an open question waits on for the
+    answer.
     """
+    if missing_slots(session, check) and check.status == CONSENTED:
+        raise Invalid("Please send every document that is asked for")
     screenings: Mapping[str, Screening] = {entry.key: entry for entry in check.screenings}
-    tasks = [task for task in check.tasks if task.state == ASKED and screenings[task.key].documents]
+    questioned = {question.screening for question in check.questions if question.is_open}
+    tasks = [
+        task
+        for task in check.tasks
+        if task.state == ASKED and screenings[task.key].documents and task.key not in questioned
+    ]
     if not tasks:
         return
-    if missing_slots(session, check):
-        raise Invalid("Please send every document that is asked for")
     for task in tasks:
         task.start_clock(check.account.working_days, now)
         task.state = IN_PROGRESS if task.started_at else TO_DO
