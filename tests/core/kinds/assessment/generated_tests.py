@@ -11,14 +11,21 @@ Json = dict[str, Any]
 POINTS = st.sampled_from([1, 2, 0.5, "0.333", 3])
 WORDS = st.sampled_from(["late", "early", "red", "blue"])
 DIRECTIONS = st.sampled_from(["positive", "reversed"])
+COLOURS = ("red", "blue", "green")
+PARTIAL = ("multiple_choice", "ordering", "matching", "gap_fill")
+# The kinds of items with right and wrong answers.
+SOLVABLE = (*PARTIAL, "single_choice", "true_false", "numeric", "short_text")
 MEASURES = ("percentile", "sten", "T", "z")
 
 
 @st.composite
 def items(draw: st.DrawFn, key: str) -> Json:
-    others = ["single_choice", "multiple_choice", "true_false", "numeric", "short_text"]
-    kind = draw(st.sampled_from(["likert"] * 5 + others))
+    kind = draw(st.sampled_from([*["likert"] * 5, *SOLVABLE, "situational_judgement"]))
     item: Json = {"kind": kind, "key": key, "prompt": "?", "points": draw(POINTS)}
+    if kind in SOLVABLE and draw(st.booleans()):
+        item["wrong_points"] = draw(POINTS)
+    if kind in PARTIAL and draw(st.booleans()):
+        item["partial"] = draw(st.booleans())
     if kind == "likert":
         item["labels"] = [f"label {number}" for number in range(draw(st.integers(2, 7)))]
         item["direction"] = draw(DIRECTIONS)
@@ -28,6 +35,31 @@ def items(draw: st.DrawFn, key: str) -> Json:
         item |= {"answer": draw(st.integers(-3, 3)), "tolerance": draw(st.sampled_from([0, 0.5]))}
     elif kind == "short_text":
         item["accepted"] = draw(st.lists(WORDS, min_size=1, max_size=2, unique=True))
+    elif kind == "situational_judgement":
+        scores = draw(st.lists(st.sampled_from([0, 1, 2, "2.5"]), min_size=1, max_size=4))
+        item["options"] = [
+            {"key": f"o{number}", "text": f"Option {number}", "score": score}
+            for number, score in enumerate([3, *scores])
+        ]
+    elif kind == "ordering":
+        item["options"] = [
+            {"key": f"o{number}", "text": f"Step {number}"}
+            for number in range(draw(st.integers(2, 5)))
+        ]
+    elif kind == "matching":
+        item["pairs"] = [
+            {"key": f"p{number}", "left": f"Left {number}", "right": f"Right {number}"}
+            for number in range(draw(st.integers(2, 4)))
+        ]
+        item["extra"] = [{"key": "none", "text": "Belongs to none"}]
+    elif kind == "gap_fill":
+        item["text"] = "{{typed}} and {{chosen}}"
+        options = [{"key": word, "text": word, "correct": word == "red"} for word in COLOURS]
+        accepted = draw(st.lists(WORDS, min_size=1, max_size=2, unique=True))
+        item["gaps"] = [
+            {"key": "typed", "accepted": accepted},
+            {"key": "chosen", "options": options},
+        ]
     else:
         count = draw(st.integers(2, 5))
         right = draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=count))
@@ -49,9 +81,18 @@ def answers_to(item: Json) -> st.SearchStrategy[Any]:
             return st.sampled_from(["-3", "0", "0.5", "1.5", "2", "3.50"])
         case "short_text":
             return WORDS | st.just("Late")
+        case "matching":
+            lefts = [pair["key"] for pair in item["pairs"]]
+            right = st.sampled_from([*lefts, "none"])
+            return st.dictionaries(st.sampled_from(lefts), right, min_size=1)
+        case "gap_fill":
+            typed, chosen = WORDS | st.just("Late"), st.sampled_from(COLOURS)
+            return st.fixed_dictionaries({"typed": typed}, optional={"chosen": chosen})
+        case "ordering":
+            return st.permutations([option["key"] for option in item["options"]])
     keys = [option["key"] for option in item["options"]]
     one = st.sampled_from(keys)
-    if item["kind"] == "single_choice":
+    if item["kind"] != "multiple_choice":
         return one
     return st.lists(one, min_size=1, unique=True).map(sorted)
 

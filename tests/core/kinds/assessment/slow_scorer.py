@@ -26,9 +26,12 @@ def score(test: Json, answers: dict[str, Any]) -> dict[str, Any]:
             for item in section["items"]:
                 possible += number(item.get("points", 1))
                 earned += points(item, answers.get(item["key"]))
+            earned = max(earned, Fraction(0))
             section_percents.append((weight, earned / possible * 100))
             figures["Score"] = plain(rounded(earned / possible * 100, 10))
-        answered = [item for item in section["items"] if answers.get(item["key"]) is not None]
+        answered = [
+            item for item in section["items"] if is_complete(item, answers.get(item["key"]))
+        ]
         figures["Answered"] = f"{len(answered)} of {len(section['items'])}"
         details[section["title"]] = figures
     raws, ranges = {}, {}
@@ -39,6 +42,14 @@ def score(test: Json, answers: dict[str, Any]) -> dict[str, Any]:
     percent = overall_percent(test, section_percents, raws, ranges)
     shown = None if percent is None else rounded(percent, 10)
     return {"percent": shown, "grade": grade(test, shown, raws), "details": details}
+
+
+def is_complete(item: Json, answer: Any) -> bool:
+    """Tell whether nothing is left blank; a scale counts an answer that is not complete, too."""
+    if answer is None:
+        return False
+    parts = {"matching": "pairs", "gap_fill": "gaps"}.get(item["kind"])
+    return parts is None or len(answer) == len(item[parts])
 
 
 def points(item: Json, answer: Any) -> Fraction:
@@ -71,6 +82,33 @@ def points(item: Json, answer: Any) -> Fraction:
         share = Fraction(answer - 1, len(item["labels"]) - 1)
         if item.get("direction") == "reversed":
             share = 1 - share
+    elif item["kind"] == "situational_judgement":
+        scores = {option["key"]: number(option.get("score", 0)) for option in item["options"]}
+        share = scores[answer] / max(scores.values())
+    elif item["kind"] == "ordering":
+        right = 0
+        for place, option in enumerate(item["options"]):
+            right += 1 if answer[place] == option["key"] else 0
+        share = Fraction(right, len(item["options"]))
+    elif item["kind"] == "matching":
+        right = 0
+        for pair in item["pairs"]:
+            right += 1 if answer.get(pair["key"]) == pair["key"] else 0
+        share = Fraction(right, len(item["pairs"]))
+    elif item["kind"] == "gap_fill":
+        right = 0
+        for gap in item["gaps"]:
+            text = answer.get(gap["key"], "")
+            accepted = gap.get("accepted", [])
+            accepted = accepted + [row["key"] for row in gap.get("options", []) if row["correct"]]
+            right += 1 if text.lower() in accepted else 0
+        share = Fraction(right, len(item["gaps"]))
+    else:
+        raise AssertionError(item["kind"])
+    if share < 1 and not item.get("partial", True):
+        share = Fraction(0)
+    if share == 0:
+        return -number(item.get("wrong_points", 0))
     return share * number(item.get("points", 1))
 
 
