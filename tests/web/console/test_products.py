@@ -16,6 +16,7 @@ from provider.core.products import Product, documents
 from provider.core.products.documents import content_digest
 from provider.services import Services
 from tests import factories
+from tests.core.kinds.assessment.test_form import item, section
 from tests.web.console_client import ConsoleClient
 
 LIST = "/console/products/"
@@ -170,6 +171,42 @@ def test_preview_of_test_marks_correct_answers(services: Services, client: Flask
     assert re.search(r'class="is-correct">3.5 <span class="console-correct">Correct<', page)
     assert re.search(r'class="is-correct">True ', page)
     assert "single_choice" not in page
+
+
+def test_preview_of_test_shows_the_rules_of_its_sections(
+    services: Services, client: FlaskClient
+) -> None:
+    limited = item("a", "easy", time_limit_seconds=90)
+    sections = [
+        section("warm", [item("w")], practice=True),
+        section(
+            "bank",
+            [limited, item("b", "easy"), item("c")],
+            draw={"count": 1, "tags": ["easy"]},
+            order="shuffled",
+            time_limit=6,
+            navigation="forward",
+            weight=2,
+            **{"break": 5},
+        ),
+        section("plain", [{"kind": "long_text", "key": "letter", "prompt": "Write."}]),
+    ]
+    marking = {"markers": 2, "tolerance": 1}
+    test = factories.create_test(services, sections=sections, marking=marking, second_look=True)
+    page = ConsoleClient.signed_in(services, client, "viewer").get_text(LIST + test)
+    for rule in (
+        "For practice: no time runs, and it is not in the report.",
+        "Each candidate gets 1 of 2 questions with the tags easy.",
+        "Each candidate gets the questions in another order.",
+        "It takes 6 minutes at most.",
+        "Candidates cannot go back to a question.",
+        "It has the weight 2.",
+        "A break of up to 5 minutes follows.",
+    ):
+        assert page.count(f"<li>{rule}</li>") == 1
+    assert "Question 2, 1 point, 1 minute 30 seconds at most, tag easy" in page
+    assert "By two people, blind to each other. Marks may differ by 1 point" in page
+    assert "Candidates can ask for one" in page
 
 
 def test_preview_of_interview_and_package_shows_content(

@@ -10,7 +10,7 @@ practice?     true: not scored, and without any time limit
 break?        minutes of a break after the section, at most; the time of the test stands still
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -20,6 +20,7 @@ from typing import Any
 from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.assessment.items import Item, ItemField
+from provider.core.labels import format_duration
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,
@@ -92,6 +93,25 @@ class Section:
     def question_count(self) -> int:
         """The number of items that a candidate gets."""
         return self.draw.count if self.draw else len(self.items)
+
+    def rules(self) -> Iterator[str]:
+        """Yield what the section does beside showing its questions, for authors."""
+        if self.practice:
+            yield "For practice: no time runs, and it is not in the report."
+        if self.draw:
+            which = f" with the tags {', '.join(self.draw.tags)}" if self.draw.tags else ""
+            yield f"Each candidate gets {self.draw.count} of {len(self.bank)} questions{which}."
+        if self.order == SHUFFLED:
+            yield "Each candidate gets the questions in another order."
+        if self.time_limit:
+            yield f"It takes {format_duration(self.time_limit * 60)} at most."
+        if self.navigation:
+            is_free = self.navigation == FREE
+            yield f"Candidates {'can' if is_free else 'cannot'} go back to a question."
+        if self.is_scored and self.weight != 1:
+            yield f"It has the weight {self.weight}."
+        if self.break_minutes:
+            yield f"A break of up to {format_duration(self.break_minutes * 60)} follows."
 
 
 class DrawSchema(DocumentSchema):

@@ -255,6 +255,24 @@ def test_new_product_of_each_kind_opens_in_the_editor(
     assert "My interview" in console.get_text(LIST)
 
 
+def test_product_that_was_never_published_is_archived(
+    services: Services, console: ConsoleClient
+) -> None:
+    response = console.submit(f"{LIST}new", kind="assessment", name="A mistake")
+    product = f"{LIST}{response.location.split('/')[3]}"
+    console.submit(
+        f"{product}/edit/discard", seen=console.read_field(f"{product}/edit/discard", "seen")
+    )
+    assert f"{product}/archive" in console.get_text(product)
+    page = console.get_text(f"{product}/archive")
+    assert "It was never published" in page
+    token = console.read_field(f"{product}/archive", "edit_token")
+    assert console.submit(f"{product}/archive", edit_token=token).status_code == 302
+    assert "Archived" in console.get_text(product)
+    assert "A mistake" not in console.get_text(f"{LIST}?state=draft")
+    assert "A mistake" in console.get_text(f"{LIST}?state=archived")
+
+
 def test_duplicated_product_has_the_content_of_the_first(
     services: Services, console: ConsoleClient, test_id: str
 ) -> None:
