@@ -20,7 +20,7 @@ MEASURES = ("percentile", "sten", "T", "z")
 
 @st.composite
 def items(draw: st.DrawFn, key: str) -> Json:
-    kind = draw(st.sampled_from([*["likert"] * 5, *SOLVABLE, "situational_judgement"]))
+    kind = draw(st.sampled_from([*SOLVABLE, "situational_judgement", *["likert"] * 4]))
     item: Json = {"kind": kind, "key": key, "prompt": "?", "points": draw(POINTS)}
     if kind in SOLVABLE and draw(st.booleans()):
         item["wrong_points"] = draw(POINTS)
@@ -217,6 +217,6 @@ def attempts(draw: st.DrawFn) -> tuple[Json, dict[str, Any]]:
     all_items = [item for section in test["sections"] for item in section["items"]]
     answers = {}
     for item in all_items:
-        if draw(st.integers(0, 5)):
+        if draw(st.sampled_from([True, True, True, False])):
             answers[item["key"]] = draw(answers_to(item))
     return test, answers

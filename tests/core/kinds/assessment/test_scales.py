@@ -73,7 +73,7 @@ def parse_error(test: Json) -> str:
     return str(caught.value)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=200)
 @given(attempts())
 def test_scores_agree_with_an_independent_scorer(attempt: tuple[Json, dict[str, Any]]) -> None:
     test, answers = attempt
