@@ -12,6 +12,7 @@ from marshmallow import Schema
 from provider.core.kinds import KINDS
 from provider.core.labels import label_for
 
+NEEDED_TO_SCORE = "A section that is scored needs it."
 MARKDOWN = "Markdown: **bold**, *italic*, lists and tables."
 LARGE_FILES = "Files above 2 MB need a browser with JavaScript."
 
@@ -54,11 +55,11 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "correct": ("This is a right answer", ""),
     "score": ("Score of this option", ""),
     "partial": ("A partly right answer gets a part of the points", ""),
-    "answer": ("Right answer", ""),
+    "answer": ("Right answer", NEEDED_TO_SCORE),
     "tolerance": ("Tolerance", "How far from the right answer a number may be."),
     "unit": ("Unit", "Such as km/h. Empty: a number without a unit."),
     "minimum": ("Lowest number that is accepted", "Empty: any number."),
-    "accepted": ("Accepted answers", "One on each line."),
+    "accepted": ("Accepted answers", f"One on each line. {NEEDED_TO_SCORE}"),
     "case_sensitive": ("Upper and lower case must match", ""),
     "labels": ("Labels of the scale", "One on each line, from the first to the last."),
     "direction": ("Direction", "Reversed: the first label counts most."),

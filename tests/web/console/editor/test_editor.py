@@ -344,6 +344,17 @@ def test_every_entry_of_every_kind_has_a_page_with_a_preview(
         console.get_text(entry_page(factories.create_test(services, "T", "t"), path), 404)
 
 
+def test_form_says_that_a_scored_question_needs_its_answer(
+    console: ConsoleClient, test_id: str
+) -> None:
+    hint = "A section that is scored needs it."
+    pages = [
+        console.get_text(entry_page(test_id, f"sections.0.items.{number}")) for number in range(2)
+    ]
+    counts = [page.count(hint) for page in pages if 'id="field-answer"' in page]
+    assert counts == [1]
+
+
 def test_editor_says_what_a_draw_gives(services: Services, console: ConsoleClient) -> None:
     item = {"kind": "true_false", "answer": True, "prompt": "So?"}
     items = [item | {"key": f"q{number}", "tags": ["hard"]} for number in range(4)]
