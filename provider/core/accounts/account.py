@@ -63,7 +63,7 @@ class Account(Base):
 
     @property
     def hides_names_from_reviewers(self) -> bool:
-        """Whether reviewers of interviews see no name of a candidate before they have rated."""
+        """Whether reviewers see no name of a candidate before they have rated."""
         return bool(self.options.get("hide_names"))
 
     @property

@@ -307,8 +307,8 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
         _switch_setting(
             "hide_names",
             "Hide names from reviewers",
-            "reviewers of interviews see no name on the page of an interview before their own "
-            "scorecard is in",
+            "people with the role reviewer see a label instead of a candidate’s name until their "
+            "own scorecard is in, or the order is completed",
         ),
         _switch_setting(
             "partial_results",

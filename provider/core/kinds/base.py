@@ -247,6 +247,8 @@ class Kind:
     the staff; without it such an order waits.
     `emails_to_others` describes the e-mails about its orders to others than candidates.
     `follow_status` is called with each change of a status of the kind's orders, in its transaction.
+    `has_rated` takes a staff e-mail, and returns the condition that this person has rated an order,
+    so that a hidden name may be shown.
     """
 
     name: str
@@ -284,6 +286,7 @@ class Kind:
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
     follow_status: StatusSubscriber | None = None
     emails_to_others: EmailsToOthers | None = None
+    has_rated: Callable[[str], ColumnElement[bool]] | None = None
 
     @property
     def emails_folder(self) -> Path:

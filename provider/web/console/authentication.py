@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 from provider.core import audit
 from provider.core.account_limits import limit_to_accounts
 from provider.core.audit import Action, Fields
+from provider.core.candidate_names import CandidateNames
 from provider.core.staff import INSTANCE_PERMISSIONS, Permission, StaffSession
 from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
@@ -113,6 +114,11 @@ def may(permission: Permission) -> bool:
     return permission in current_staff().permissions
 
 
+def candidate_names() -> CandidateNames:
+    """Return the names of candidates that the member of staff behind the request sees."""
+    return CandidateNames(current_staff().email, current_staff().permissions)
+
+
 def record_act(
     session: Session,
     action: Action,
@@ -139,6 +145,7 @@ def template_context() -> dict[str, Any]:
         "may": may,
         "Permission": Permission,
         "max_displayed_count": MAX_DISPLAYED_COUNT,
+        "candidate_name": lambda order: candidate_names().name_of(order),
     }
 
 

@@ -15,8 +15,8 @@ from provider.core.kinds.interview.speech import find_engine
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console.authentication import current_staff, record_act, requires
-from provider.web.console.interviews import find_recording, question_number, shown_name
+from provider.web.console.authentication import candidate_names, current_staff, record_act, requires
+from provider.web.console.interviews import find_recording, question_number
 
 routes = Blueprint("captioning", __name__)
 
@@ -114,7 +114,7 @@ def _render(
             order=interview,
             recording=recording,
             caption=caption,
-            name=shown_name(interview),
+            name=candidate_names().name_of(interview),
             number=question_number(interview, recording.question),
             timezone=interview.account.timezone,
             problem=problem,

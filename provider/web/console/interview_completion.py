@@ -9,8 +9,8 @@ from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
-from provider.web.console.authentication import current_staff, record_act, requires
-from provider.web.console.interviews import is_submitted, sees_scorecards, shown_name
+from provider.web.console.authentication import candidate_names, current_staff, record_act, requires
+from provider.web.console.interviews import is_submitted, sees_scorecards
 
 routes = Blueprint("completion", __name__)
 
@@ -97,7 +97,7 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             "console/interview/complete.html",
             order=interview,
             content=interview.content,
-            name=shown_name(interview),
+            name=candidate_names().name_of(interview),
             problem=problem,
             is_allowed=interview.status == "pending" and is_submitted(interview),
             blocked="" if may_complete else _blocked_message(interview),

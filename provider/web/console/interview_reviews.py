@@ -19,6 +19,7 @@ from provider.web.console.interviews import (
     is_submitted,
     question_number,
     render_interview,
+    submits_once,
 )
 
 routes = Blueprint("reviews", __name__)
@@ -64,6 +65,7 @@ def take_back_scorecard(order_id: str) -> Response:
     try:
         with services.db.writing() as session:
             interview = Interview.find(session, order_id, lock=True)
+            _require_name_unseen(interview)
             interview.take_back_scorecard(session, current_staff().email, services.now())
             record_act(session, Action.SCORECARD_TAKEN_BACK, f"order:{order_id}")
     except Conflict as error:
@@ -215,6 +217,11 @@ def _write_rating(order_id: str, place: str, value: int | None, note: str) -> tu
                 session, Action.INTERVIEW_RATED, f"order:{order_id}", after={"question": place}
             )
     return save_number, number
+
+
+def _require_name_unseen(interview: Interview) -> None:
+    if submits_once(interview):
+        raise Conflict("You have seen the candidate’s name, so your scorecard cannot be changed")
 
 
 def _require_reviewer(staff: Staff, interview: Interview) -> None:

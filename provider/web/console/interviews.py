@@ -20,7 +20,13 @@ from provider.core.staff import ROLE_PERMISSIONS, Permission, Staff
 from provider.errors import Conflict, NotFound, Unavailable
 from provider.services import current_services
 from provider.web.console import interview_files
-from provider.web.console.authentication import current_staff, may, record_act, requires
+from provider.web.console.authentication import (
+    candidate_names,
+    current_staff,
+    may,
+    record_act,
+    requires,
+)
 from provider.web.console.presence import presence_context, record_visit
 from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import captions_response, find_media_file
@@ -112,7 +118,9 @@ def render_interview(order_id: str, problem: Problem | None = None) -> Response:
             order=interview,
             content=interview.content,
             timezone=interview.account.timezone,
-            name=shown_name(interview),
+            name=candidate_names().name_of(interview),
+            is_name_hidden=candidate_names().is_hidden(interview),
+            may_take_back=not submits_once(interview) and interview.may_take_back(email),
             own=own,
             ratings=interview.ratings_by_question(email),
             others=_list_others(interview) if sees_others else [],
@@ -147,11 +155,12 @@ def sees_scorecards(interview: Interview) -> bool:
     )
 
 
-def shown_name(interview: Interview) -> str:
-    """Return the candidate's name, or a name that says nothing where the account hides it."""
-    if interview.account.hides_names_from_reviewers and not sees_scorecards(interview):
-        return f"candidate {interview.public_id[:6]}"
-    return interview.candidate.name
+def submits_once(interview: Interview) -> bool:
+    """Return whether the submission of a scorecard shows its reviewer a hidden name.
+
+    The scorecard must not be changed any more then.
+    """
+    return interview.account.hides_names_from_reviewers and candidate_names().is_reviewer
 
 
 def find_recording(session: Session, order_id: str, recording_id: str) -> Recording:

@@ -6,10 +6,11 @@ from typing import Any
 from flask import Blueprint, Response
 
 from provider.core.audit import Action
+from provider.core.candidate_names import label_of
 from provider.core.labels import label_for, needs_label
 from provider.core.staff import Permission
 from provider.services import current_services
-from provider.web.console.authentication import may, record_act, requires
+from provider.web.console.authentication import candidate_names, may, record_act, requires
 from provider.web.console.csv_download import csv_response
 from provider.web.console.order_list import filter_choices, read_all_rows, read_filter
 
@@ -49,18 +50,19 @@ def download() -> Response:
         record_act(session, Action.ORDERS_EXPORTED, "orders", after=after)
     names = (*COLUMN_NAMES, SCORE_NAME) if with_scores else COLUMN_NAMES
     rows = (
-        (*_cells(row), score) if with_scores else _cells(row)
-        for row, score in read_all_rows(services.db, order_filter)
+        (*_cells(row, is_hidden=is_hidden), score)
+        if with_scores
+        else _cells(row, is_hidden=is_hidden)
+        for row, score, is_hidden in read_all_rows(services.db, order_filter, candidate_names())
     )
     return csv_response(f"orders-{services.now():%Y-%m-%d}.csv", names, rows)
 
 
-def _cells(row: Any) -> tuple[Cell, ...]:
+def _cells(row: Any, *, is_hidden: bool) -> tuple[Cell, ...]:
+    names = (row.first_name, row.last_name, row.email)
     return (
         row.public_id,
-        row.first_name,
-        row.last_name,
-        row.email,
+        *((label_of(row.public_id), "", "") if is_hidden else names),
         row.job_title,
         row.job_reference,
         row.product,

@@ -10,17 +10,18 @@ from sqlalchemy import ColumnElement, Row, Select, and_, select, true
 from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
+from provider.core.candidate_names import CandidateNames, label_of
 from provider.core.kinds import KINDS, waited_for_values
 from provider.core.labels import label_for, load_time_zone
 from provider.core.orders import COMPLETED, STATUSES, WAITING_FOR, Candidate, Order, Result
 from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.filters import OrderFilters
-from provider.core.orders.search import find_order_ids, read_query
+from provider.core.orders.search import find_order_ids
 from provider.core.products import Product
 from provider.errors import Invalid
 from provider.storage.database import Database
 from provider.web.console import pagination
-from provider.web.console.authentication import current_staff
+from provider.web.console.authentication import candidate_names, current_staff
 from provider.web.console.pagination import (
     Page,
     Sorting,
@@ -66,10 +67,14 @@ Choices = Mapping[str, Sequence[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class OrderFilter:
-    """The filter of a request. `values` has its arguments but the search and empty ones."""
+    """The filter of a request. `values` has its arguments but the search and empty ones.
+
+    `words` are those of the search, which an order must have.
+    """
 
     values: Mapping[str, str]
     query: str  # the text of the search
+    words: Sequence[str]
     conditions: OrderFilters
     needs_partitions: bool
     timezone: str  # of the days
@@ -130,15 +135,19 @@ def read_filter(session: Session, choices: Choices) -> OrderFilter:
         equal.append((Order.product_id, session.scalar(product_id)))
     moments = _moments(days["from"], days["to"], timezone)
     bounced = [has_bounced_invitation()] if values["invitation"] else []
+    query = request.values.get("q", "").strip()[:MAX_QUERY_LENGTH]
+    words = candidate_names().read_query(query)
+    of_search = candidate_names().search_conditions(words)
     account_ids = current_staff().account_ids
     # Few orders wait or have a bounced invitation, so one index is quick.
     is_narrow = bool(values["waiting_for"] or values["invitation"])
     is_by_status = any(values[name] for name in ("kind", "account", "product"))
     return OrderFilter(
         values={name: value for name, value in values.items() if value},
-        query=request.values.get("q", "").strip()[:MAX_QUERY_LENGTH],
+        query=query,
+        words=words,
         conditions=OrderFilters.placed_between(
-            session, *moments, equal, *bounced, account_ids=account_ids
+            session, *moments, equal, *bounced, *of_search, account_ids=account_ids
         ),
         # The accounts of a limited person are part of each partition.
         needs_partitions=not is_narrow
@@ -212,9 +221,12 @@ def list_matching_ids(session: Session, order_filter: OrderFilter, limit: int) -
 
 
 def read_all_rows(
-    db: Database, order_filter: OrderFilter
-) -> Iterator[tuple[Row[Any], float | None]]:
-    """Yield each row of the list and its score, newest first, a batch in each transaction."""
+    db: Database, order_filter: OrderFilter, names: CandidateNames
+) -> Iterator[tuple[Row[Any], float | None, bool]]:
+    """Yield each row of the list, its score, and whether its candidate's name is hidden.
+
+    The newest row comes first. Each transaction reads a batch.
+    """
     last_id: int | None = None
     while True:
         with db.reading() as session:
@@ -222,8 +234,9 @@ def read_all_rows(
             query = _row_query().where(Order.id.in_(ids)).order_by(Order.id.desc())
             rows = session.execute(query).all()
             scores = current_scores(session, rows)
+            hidden = names.list_hidden(session, ids)
         for row in rows:
-            yield row, scores.get(row.id)
+            yield row, scores.get(row.id), row.id in hidden
         if len(ids) < BATCH_SIZE:
             return
         last_id = ids[-1]
@@ -235,6 +248,17 @@ def current_scores(session: Session, rows: Sequence[Any]) -> dict[int, float]:
     query = select(Result.order_id, Result.score).where(Result.order_id.in_(ids))
     scores = dict(session.execute(query.order_by(Result.id)).all())
     return {order_id: score for order_id, score in scores.items() if score is not None}
+
+
+def row_names(session: Session, rows: Sequence[Any]) -> dict[int, str]:
+    """Return the name of each row's candidate, or the label that hides it, by the order's id."""
+    hidden = candidate_names().list_hidden(session, [row.id for row in rows])
+    return {
+        row.id: label_of(row.public_id)
+        if row.id in hidden
+        else f"{row.first_name} {row.last_name}".strip() or row.email
+        for row in rows
+    }
 
 
 def _row_query() -> Select[Any]:
@@ -252,7 +276,7 @@ def _is_found(session: Session, order_filter: OrderFilter) -> Any:
     order_id = cursor[0] if cursor else None
     ids = find_order_ids(
         session,
-        read_query(order_filter.query),
+        order_filter.words,
         order_filter.conditions,
         pagination.PAGE_SIZE + 1,
         before=None if is_backwards else order_id,
@@ -265,8 +289,8 @@ def _next_ids(
     session: Session, order_filter: OrderFilter, last_id: int | None, count: int
 ) -> Sequence[int]:
     if order_filter.query:
-        words = read_query(order_filter.query)
-        return find_order_ids(session, words, order_filter.conditions, count, before=last_id)
+        words, conditions = order_filter.words, order_filter.conditions
+        return find_order_ids(session, words, conditions, count, before=last_id)
     query = select(Order.id).where(*order_filter.conditions.scanned())
     if last_id is not None:
         query = query.where(Order.id < last_id)

@@ -18,13 +18,19 @@ from provider.maintenance.bulk_erasure import BULK_ACTIONS
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
 from provider.web.console.accommodations import accommodation_context
-from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
+from provider.web.console.authentication import (
+    MAX_DISPLAYED_COUNT,
+    candidate_names,
+    may,
+    requires,
+)
 from provider.web.console.order_list import (
     MAX_QUERY_LENGTH,
     current_scores,
     filter_choices,
     find_page,
     read_filter,
+    row_names,
 )
 from provider.web.console.pagination import Page, is_plausible_id
 from provider.web.console.presence import presence_context, record_visit
@@ -61,6 +67,7 @@ def listing() -> str:
         return render_template(
             "console/orders.html",
             page=page,
+            names=row_names(session, page.rows),
             choices=choices,
             orders_with_parked_messages=_orders_with_parked_messages(session, page),
             scores=current_scores(session, page.rows) if may(Permission.VIEW_RESULTS) else None,
@@ -94,12 +101,15 @@ def render_order_page(
     """Return an order's page; it shows the candidate's link only when `invitation_url` is given."""
     may_see_results = may(Permission.VIEW_RESULTS)
     partial_findings = order.partial_findings(services.secret_box) if may_see_results else ()
-    has_report = order.result or partial_findings
+    is_name_hidden = candidate_names().is_hidden(order)
+    # A report has the name: of an order that was opened again, and of a check's first outcomes.
+    has_report = (order.result or partial_findings) and not is_name_hidden
     report = Link.find_permanent(session, order, REPORT) if has_report else None
     earlier_results = order.earlier_results if may_see_results else []
     return render_template(
         "console/order.html",
         order=order,
+        is_name_hidden=is_name_hidden,
         timezone=order.account.timezone,
         is_final=order.status in FINAL_STATUSES,
         timeline_entries=(timeline_entries := build_timeline(session, order)),

@@ -11,7 +11,7 @@ from provider.core.orders.edit_conflict import changes_since, is_as_seen, seen_d
 from provider.core.staff import Permission
 from provider.errors import Unavailable
 from provider.services import current_services
-from provider.web.console.authentication import current_staff, requires
+from provider.web.console.authentication import candidate_names, current_staff, requires
 
 routes = Blueprint("presence", __name__, url_prefix="/orders/<order_id>/presence")
 
@@ -52,11 +52,14 @@ def presence_context(session: Session, order: Order, seen: str = "") -> dict[str
     seen = seen or seen_digest(session, order)
     visits = OrderVisit.list_present(session, order, current_staff().email, now)
     is_outdated = not is_as_seen(session, order, seen)
+    changes = changes_since(session, order, seen) if is_outdated else []
+    if candidate_names().is_hidden(order):  # a note may name the candidate
+        changes = [change._replace(note="") for change in changes]
     return {
         "colleagues": [
             (visit.actor, int((now - visit.last_seen_at).total_seconds()) // 60) for visit in visits
         ],
         "seen": seen,
         "is_outdated": is_outdated,
-        "changes": changes_since(session, order, seen) if is_outdated else [],
+        "changes": changes,
     }

@@ -18,7 +18,7 @@ from provider.core.staff import Permission
 from provider.errors import Unavailable
 from provider.outbox import DELIVERED, EMAIL, PARKED, Attempt, Message
 from provider.services import current_services
-from provider.web.console.authentication import may
+from provider.web.console.authentication import candidate_names, may
 from provider.web.console.message_list import channel_of, read_payload
 
 # The acts on an order that only the audit log has; all others are events of the order, too.
@@ -88,11 +88,12 @@ def build_timeline(session: Session, order: Order) -> list[TimelineEntry]:
     entries = [
         TimelineEntry(event.occurred_at, event.revision, event=event) for event in order.events
     ]
+    views = [build_delivery_view(row, order) for row in outbox.history(session, order.public_id)]
+    if candidate_names().is_hidden(order):  # a mail server's answer has the address
+        views = [replace(view, attempts=()) for view in views]
     entries += [
-        TimelineEntry(
-            message.created_at, message.sequence, delivery=build_delivery_view(message, order)
-        )
-        for message in outbox.history(session, order.public_id)
+        TimelineEntry(view.message.created_at, view.message.sequence, delivery=view)
+        for view in views
     ]
     entries += [_visit_entry(visit, order) for visit in OrderVisit.list_all(session, order)]
     entries += [TimelineEntry(act.at, act=act) for act in _acts_without_event(session, order)]

@@ -15,7 +15,7 @@ from provider.core.kinds.interview.answers import DELETED, READY, Caption, Recor
 from provider.core.kinds.interview.given_answers import GivenAnswer
 from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.question_media import find_file_slots
-from provider.core.kinds.interview.scorecards import Rating, Scorecard
+from provider.core.kinds.interview.scorecards import Rating, Scorecard, has_rated
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.template_video import prepare_video
@@ -164,4 +164,5 @@ KIND = Kind(
         forget_media,
     ),
     work_permission=Permission.RATE_INTERVIEWS,
+    has_rated=has_rated,
 )

@@ -6,10 +6,10 @@ scorecards of others and has none.
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import ColumnElement, ForeignKey, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from provider.core.orders import TimedOrder
+from provider.core.orders import Order, TimedOrder
 from provider.errors import Conflict
 from provider.storage.database import Base
 
@@ -95,6 +95,17 @@ class Scorecard(Base):
         """Empty a scorecard from before a reopening."""
         self.state, self.overall, self.comment, self.assigned_by = OPEN, None, "", ""
         self.opened_at, self.submitted_at, self.save_number = now, None, 0
+
+
+def has_rated(reviewer: str) -> ColumnElement[bool]:
+    """Return the condition that a reviewer's scorecard of an order is in, or only reads along."""
+    query = select(Scorecard.id).where(
+        Scorecard.order_id == Order.id,
+        Scorecard.reviewer == reviewer,
+        Scorecard.state != OPEN,
+        Scorecard.opened_at >= Order.started_at,
+    )
+    return query.correlate(Order).exists()
 
 
 def accept_save(saved: int, based_on: int | None, *, is_same: bool) -> int:
