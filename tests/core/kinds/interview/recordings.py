@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 
-LIVE = {"live": "1"}
+LIVE = {"live": "1", "fflags": "+bitexact"}  # no random ids: a failed test can be repeated
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 # Container format, encoders of picture and sound, and options of the container.
 RECORDERS = {

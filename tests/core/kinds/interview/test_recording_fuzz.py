@@ -17,7 +17,8 @@ from tests.core.kinds.interview.recordings import recorded
 SEED = 20261128
 MUTATIONS_PER_FORMAT = 12
 MAX_MEMORY_BYTES = 768 * 1024 * 1024
-# A quiet machine needs 80 to 90 MB; a busy one keeps more pictures between the encoder’s threads.
+# Eleven runs needed 85 to 89 MB at most, with the processor to themselves and on a busy machine. The
+# rest is room for other versions of the decoders. One that announces many samples needs 431 MB.
 USUAL_MEMORY_BYTES = 128 * 1024 * 1024
 MAX_CPU_SECONDS = 5
 WEBM_MAGIC, MP4_MAGIC = b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypisom"
@@ -113,7 +114,7 @@ def crafted(webm: bytes, mp4: bytes) -> dict[str, bytes]:
 
 
 def damaged_recordings(folder: Path, count_per_format: int) -> dict[str, bytes]:
-    """Return damaged recordings of each format by name; each run gives the same ones."""
+    """Return damaged recordings of each format by name. The damage is the same in each run."""
     originals = {name: recorded(folder, name).read_bytes() for name in ("webm", "matroska", "mp4")}
     rng = random.Random(SEED)
     return crafted(originals["webm"], originals["mp4"]) | {
