@@ -6,6 +6,7 @@ Playwright needs a Firefox of its own, which no package manager has.
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -19,6 +20,7 @@ FIREFOX_PATH = next(filter(os.path.exists, FIREFOX_PATHS), "")
 START_TIMEOUT_SECONDS = 60.0
 SCRIPT_TIMEOUT_MS = 60_000
 POLL_SECONDS = 0.2
+PORT_FILE = "MarionetteActivePort"  # in the profile
 PREFERENCES: dict[str, Any] = {
     "marionette.port": 0,  # any free one
     "media.navigator.streams.fake": True,
@@ -105,10 +107,14 @@ class Firefox:
 
 
 @contextmanager
-def running_firefox(folder: Path) -> Iterator[Firefox]:
-    """Start a Firefox with a new profile in `folder`, and stop it at the end."""
+def running_firefox(folder: Path, *, is_killed: bool = False) -> Iterator[Firefox]:
+    """Start a Firefox with the profile in `folder`, and stop it at the end.
+
+    A killed one leaves its profile, and the next one of the folder goes on with it.
+    """
     profile = folder / "firefox"
-    profile.mkdir()
+    profile.mkdir(exist_ok=True)
+    (profile / PORT_FILE).unlink(missing_ok=True)  # of a killed one
     lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines), "utf-8")
     process = subprocess.Popen(
@@ -116,23 +122,32 @@ def running_firefox(folder: Path) -> Iterator[Firefox]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"HOME": str(folder)},
+        start_new_session=is_killed,
     )
     try:
         with closing(Firefox(_wait_for_port(profile, process))) as firefox:
             yield firefox
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if is_killed:
+            os.killpg(process.pid, signal.SIGKILL)  # the processes of its tabs, too
             process.wait()
-        shutil.rmtree(profile, ignore_errors=True)
+        else:
+            _stop(process)
+            shutil.rmtree(profile, ignore_errors=True)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_for_port(profile: Path, process: "subprocess.Popen[bytes]") -> int:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    port_file = profile / "MarionetteActivePort"
+    port_file = profile / PORT_FILE
     while time.monotonic() < deadline and process.poll() is None:
         if port_file.exists() and (text := port_file.read_text("utf-8")):
             return int(text)

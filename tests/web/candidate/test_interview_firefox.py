@@ -26,12 +26,18 @@ SAVE_STATE = "document.querySelector('[data-saved]').innerText"
 
 
 @pytest.fixture
-def firefox(tmp_path: Path) -> Iterator[Firefox]:
+def firefox_folder(tmp_path: Path) -> Path:
+    """Return a folder for the profile of a Firefox; skip the test where Firefox is missing."""
     if not FIREFOX_PATH:
         if os.environ.get("CI"):
             pytest.fail("Firefox is missing: apt-get install firefox-esr")
         pytest.skip("Firefox is missing: apt-get install firefox-esr")
-    with running_firefox(tmp_path) as firefox:
+    return tmp_path
+
+
+@pytest.fixture
+def firefox(firefox_folder: Path) -> Iterator[Firefox]:
+    with running_firefox(firefox_folder) as firefox:
         yield firefox
 
 
@@ -96,3 +102,18 @@ def test_firefox_take_survives_a_full_disk_and_a_reload(
     firefox.press("Send this answer")
     firefox.wait_until(f"{SAVE_STATE} === 'Saved'")
     expect_one_take(firefox, live_server, invited, 2, tmp_path)
+
+
+def test_firefox_that_is_killed_goes_on_when_it_starts_again(
+    live_server: LiveServer, firefox_folder: Path, invited: str, tmp_path: Path
+) -> None:
+    with running_firefox(firefox_folder, is_killed=True) as firefox:
+        start_recording(firefox, live_server, invited)
+        wait_for_chunks(firefox, 4)
+    with running_firefox(firefox_folder) as firefox:
+        firefox.open(factories.invitation_url(live_server.services, invited))
+        firefox.press("Continue with question 1")
+        firefox.wait_for_text("Your recording was interrupted")
+        firefox.press("Send this answer")
+        firefox.wait_until(f"{SAVE_STATE} === 'Saved'")
+        expect_one_take(firefox, live_server, invited, 2, tmp_path)
