@@ -17,8 +17,8 @@ from tests.core.kinds.interview.recordings import recorded
 SEED = 20261128
 MUTATIONS_PER_FORMAT = 12
 MAX_MEMORY_BYTES = 768 * 1024 * 1024
-# Eleven runs needed 85 to 89 MB at most, with the processor to themselves and on a busy machine. The
-# rest is room for other versions of the decoders. One that announces many samples needs 431 MB.
+# Ten runs needed 85 to 89 MB at most, with the processor to themselves and on a busy machine.
+# The rest is room for other versions of the decoders. A file of many samples needs 431 MB.
 USUAL_MEMORY_BYTES = 128 * 1024 * 1024
 MAX_CPU_SECONDS = 5
 WEBM_MAGIC, MP4_MAGIC = b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypisom"
