@@ -111,6 +111,11 @@ def test_failures_of_a_question_fit_a_small_phone_and_are_accessible(
             page.set_viewport_size({"width": 320, "height": 640})
             assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), name
             checker.check_page(f"{locale} {name}")
+        page.goto(f"{live_server.url}/c/o/{invited}/answers")
+        page.evaluate("document.querySelector('[data-unsent]').hidden = false")
+        page.set_viewport_size({"width": 320, "height": 640})
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        checker.check_page(f"{locale} unsent answer")
         assert checker.problems == []
 
 
