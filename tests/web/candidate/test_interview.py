@@ -4,6 +4,7 @@ import hashlib
 from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -29,6 +30,7 @@ QUESTIONS = [
     {"key": "when", "text": "When can you start?", "answer_seconds": 30},
 ]
 WEBM = "video/webm;codecs=vp9,opus"
+DAY = 24 * 3600  # seconds
 BYTES = b"\x1a\x45\xdf\xa3" + b"pictures" * 100
 
 
@@ -155,6 +157,30 @@ def test_landing_explains_and_links_to_the_camera(
     assert "I do not want to take part" in page
     # The recruiter gets every second of it, and not only an extract.
     assert "the whole recording of each answer that you submit" in " ".join(page.split())
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"keep_recordings_seconds": 180 * DAY}, "deleted 180 days after"),
+        (
+            {"keep_recordings_seconds": 180 * DAY, "keep_candidates_seconds": 30 * DAY},
+            "deleted 30 days after",
+        ),
+        ({"keep_candidates_seconds": DAY // 2}, "deleted one day after"),
+        ({}, "stored until Groove Tech have them deleted"),
+    ],
+)
+def test_landing_says_who_watches_and_how_long_recordings_are_kept(
+    client: FlaskClient, services: Services, columns: dict[str, Any], text: str
+) -> None:
+    account_id, _ = factories.create_account(services, **columns)
+    template = factories.create_interview(services)
+    order = factories.place_order(services, account_id, template, "interview")
+    page = " ".join(open_invitation(client, services, order).text.split())
+    assert "Our reviewers watch your recordings and rate them" in page
+    assert f"Your recordings are {text}" in page
+    assert "No software analyses your face or your voice" in page
 
 
 @pytest.mark.parametrize("path", ["camera", "questions/1"])
