@@ -9,7 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.storage.compiled import CompiledQuery, literal_limit
@@ -61,12 +69,15 @@ class Search:
 
     def find_keys(self, session: Session) -> tuple[list[Key], Key | None]:
         """Return the keys of the page and of one more row, and where the search stopped early."""
-        found = self._read(session, self.match_query())
-        is_full = len(found) > pagination.PAGE_SIZE
-        stop = None
-        if self.filter.compared and not (is_full and len(self.filter.partition_values) == 1):
-            # Behind the first stop, rows of the partition that stopped there may be missing.
-            stop = next(iter(self._read(session, self.stop_query())), None)
+        if self.filter.compared and len(self.filter.partition_values) > 1:
+            rows = self._read(session, self.match_and_stop_query())
+            found, stops = ([row[:-1] for row in rows if row[-1] == flag] for flag in (0, 1))
+        else:
+            found, stops = self._read(session, self.match_query()), []
+            if self.filter.compared and len(found) <= pagination.PAGE_SIZE:
+                stops = self._read(session, self.stop_query())
+        # Behind the first stop, rows of the partition that stopped there may be missing.
+        stop = stops[0] if stops else None
         if stop is not None:
             found = [key for key in found if (key >= stop if self.is_descending else key <= stop)]
         found = found[: pagination.PAGE_SIZE + 1]
@@ -88,6 +99,16 @@ class Search:
         query = self._in_order().offset(literal_limit(self._max_rows - 1))
         return query.limit(literal_limit(1))
 
+    def match_and_stop_query(self) -> Select[Any]:
+        """Return both queries as one, for many partitions; the last column of a stop is 1."""
+        parts = union_all(
+            *(
+                select(*query.subquery().c, literal_column(flag).label("is_stop"))
+                for query, flag in ((self.match_query(), "0"), (self.stop_query(), "1"))
+            )
+        )
+        return select(*parts.subquery().c)
+
     @property
     def _max_rows(self) -> int:
         """The number of rows of a partition that are compared."""
@@ -108,7 +129,7 @@ class Search:
         return (in_direction(column, self.is_descending) for column in columns)
 
     def _read(self, session: Session, query: Select[Any]) -> list[Key]:
-        """Return the keys that the query finds in all partitions, in the order of the search.
+        """Return the rows that the query finds in all partitions, in the order of the search.
 
         The statement is compiled once for all partitions. The session limits no compiled
         statement to the accounts of a person, so the filter must name these.
