@@ -1,4 +1,4 @@
-"""`provider legal-text DIGEST`: the text that a candidate was shown, by the digest on a consent."""
+"""`provider legal-text DIGEST`: the text of a consent or of a notice, by its digest."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from provider.core.products.text_files import write_text_file
 def legal_text(digest: str, as_json: bool) -> None:
     """Print the legal text with a digest, as the file that a package can name.
 
-    DIGEST is the SHA-256 that a consent records. Several texts have it where packages gave the
-    same words two keys or versions.
+    DIGEST is the SHA-256 that a consent or a notice records. Several texts have it where the same
+    words have two keys or versions.
     """
     with open_services() as services, services.db.reading() as session:
         texts = find_texts(session, digest)
