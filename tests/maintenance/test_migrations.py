@@ -314,7 +314,7 @@ def test_consents_get_the_place_of_their_check(empty_db: Database) -> None:
 
 
 def test_notes_of_events_lose_the_outcome(empty_db: Database) -> None:
-    schema_version.upgrade(empty_db, "0090", secret_box=SECRET_BOX)
+    schema_version.upgrade(empty_db, "0084", secret_box=SECRET_BOX)
     insert_parents(empty_db)
     parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
     insert_rows(empty_db, "orders", {"kind": "check"} | parents)
@@ -334,7 +334,7 @@ def test_notes_of_events_lose_the_outcome(empty_db: Database) -> None:
 
 
 def test_work_on_ended_checks_is_closed(empty_db: Database) -> None:
-    schema_version.upgrade(empty_db, "0091", secret_box=SECRET_BOX)
+    schema_version.upgrade(empty_db, "0085", secret_box=SECRET_BOX)
     insert_parents(empty_db)
     parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
     statuses = ("consented", "completed", "cancelled")

@@ -5,7 +5,7 @@ import hashlib
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0086"
+revision = "0082"
 down_revision = "0081"
 branch_labels = None
 depends_on = None
