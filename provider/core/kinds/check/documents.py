@@ -1,6 +1,6 @@
 """What candidates and staff do with the documents of a check."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import clamd
+from provider.core.kinds.check.candidate_wait import end_wait
 from provider.core.kinds.check.check_document import (
     DELETED,
     DISPUTE_SLOT,
@@ -20,13 +21,12 @@ from provider.core.kinds.check.check_document import (
     list_documents,
     store_pages,
 )
-from provider.core.kinds.check.content import Screening
 from provider.core.kinds.check.document_labels import DOCUMENT_LABELS
 from provider.core.kinds.check.document_pages import draw_pages, require_type
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.needed_documents import find_missing, needed_slots
-from provider.core.kinds.check.screening_task import ASKED, IN_PROGRESS, TO_DO
+from provider.core.kinds.check.screening_task import ASKED
 from provider.core.orders.states import CONSENTED, PENDING
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
 from provider.storage import secrets
@@ -240,22 +240,13 @@ def ask_again(
 def finish_documents(session: Session, check: Check, now: datetime) -> None:
     """Give the screenings that waited for documents back to the staff.
 
-    Raises Invalid while a document is missing. A screening with an open question waits on for the
-    answer.
+    Raises Invalid while a document is missing.
     """
     if missing_slots(session, check) and check.status == CONSENTED:
         raise Invalid("Please send every document that is asked for")
-    screenings: Mapping[str, Screening] = {entry.key: entry for entry in check.screenings}
-    questioned = {question.screening for question in check.questions if question.is_open}
-    tasks = [
-        task
-        for task in check.tasks
-        if task.state == ASKED and screenings[task.key].documents and task.key not in questioned
-    ]
-    if not tasks:
+    screenings = {entry.key: entry for entry in check.screenings}
+    tasks = [task for task in check.tasks if task.state == ASKED and screenings[task.key].documents]
+    end_wait(session, check, tasks, now)
+    if all(task.state == ASKED for task in tasks):
         return
-    for task in tasks:
-        task.start_clock(check.account.working_days, now)
-        task.state = IN_PROGRESS if task.started_at else TO_DO
     check.record_event(session, "documents complete", "candidate", now)
-    check.update_progress(session)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.core.accounts.email_policy import EmailPolicy, quiet_hours_end
+from provider.core.kinds.check.candidate_wait import end_wait
 from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
 from provider.core.kinds.check.models import Check
@@ -75,7 +76,7 @@ def answer(
     path = request.row_path(check.public_id, "answer")
     request.answer = secret_box.encrypt(_read_text(text, MAX_ANSWER_LENGTH), path)
     request.answered_at, request.remind_at = now, None
-    _go_on(session, check, request.screening, now)
+    end_wait(session, check, [check.find_task(request.screening)], now)
     _record(session, check, request.screening, "question answered", "candidate", now)
 
 
@@ -85,7 +86,7 @@ def withdraw(session: Session, check: Check, request_id: str, staff: str, now: d
     if not request.is_open:
         raise Conflict("This question is answered already, or nobody needs the answer any more")
     withdraw_questions(check.questions, staff, now, request.screening)
-    _go_on(session, check, request.screening, now)
+    end_wait(session, check, [check.find_task(request.screening)], now)
     _record(session, check, request.screening, "question withdrawn", staff, now)
 
 
@@ -99,14 +100,6 @@ def find_question(check: Check, request_id: str) -> InformationRequest:
 
 def open_questions(check: Check) -> list[InformationRequest]:
     return [request for request in check.questions if request.is_open]
-
-
-def _go_on(session: Session, check: Check, key: str, now: datetime) -> None:
-    task = check.find_task(key)
-    if task.state == ASKED:
-        task.state = IN_PROGRESS
-        task.start_clock(check.account.working_days, now)
-        check.update_progress(session)
 
 
 def _read_text(text: str, max_length: int) -> str:
