@@ -2,7 +2,7 @@
 
 The outcome stays. An account sets the time by type of screening, a package by screening, and the
 shorter one counts. The time begins at the end of the check. A check on hold waits, and so does one
-with an open dispute or an open adverse action.
+with an open dispute, an open adverse action or a correction that waits for a second person.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -23,9 +23,12 @@ from provider.core.kinds.check.check_document import (
     CheckDocument,
     list_documents,
 )
+from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.referee_request import list_requests
 from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.vendor_order import list_vendor_orders
 from provider.core.orders import FINAL_STATUSES
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Unavailable
@@ -61,7 +64,9 @@ def delete_expired(session: Session, check: Check, now: datetime) -> Sequence[st
     """
     if check.status not in FINAL_STATUSES or check.hold_reason is not None:
         return ()
-    if check.open_action or any(dispute.is_open for dispute in check.disputes):
+    is_disputed = any(dispute.is_open for dispute in check.disputes)
+    has_proposal = any(proposal.is_open for proposal in check.proposals)
+    if check.open_action or is_disputed or has_proposal:
         return ()
     tasks = [task for task in check.tasks if _is_due(check, task, now)]
     if not tasks:
@@ -109,7 +114,37 @@ def _delete_notes(_session: Session, check: Check, keys: Collection[str]) -> int
     for record in check.records:
         if record.screening in keys and record.private_note is not None:
             record.private_note, count = None, count + 1
+    for revision in check.revisions:
+        if revision.screening in keys and revision.note is not None:
+            revision.note, count = None, count + 1
     return count
+
+
+def _delete_proposed_revisions(_session: Session, check: Check, _keys: Collection[str]) -> int:
+    """Delete the outcomes that were proposed: the private note is in one ciphertext with them."""
+    proposals = [
+        proposal
+        for proposal in check.proposals
+        if not proposal.is_open and proposal.content is not None
+    ]
+    for proposal in proposals:
+        proposal.content = None
+    return len(proposals)
+
+
+def _delete_outside_answers(session: Session, check: Check, keys: Collection[str]) -> int:
+    """Delete the referees with their answers, and the text in which a vendor has answered."""
+    requests = [row for row in list_requests(session, check.id) if row.screening in keys]
+    for request in requests:
+        session.delete(request)
+    vendor_orders = [
+        row
+        for row in list_vendor_orders(session, check.id)
+        if row.screening in keys and row.answer_encrypted is not None
+    ]
+    for vendor_order in vendor_orders:
+        vendor_order.answer_encrypted = None
+    return len(requests) + len(vendor_orders)
 
 
 def _delete_documents(session: Session, check: Check, _keys: Collection[str]) -> int:
@@ -152,6 +187,8 @@ def _delete_questions(session: Session, check: Check, keys: Collection[str]) -> 
 PART_DELETERS: tuple[PartDeleter, ...] = (
     _delete_details,
     _delete_notes,
+    _delete_proposed_revisions,
+    _delete_outside_answers,
     _delete_questions,
     _delete_documents,
 )
@@ -198,12 +235,16 @@ def _is_deletable() -> tuple[ColumnElement[bool], ...]:
     has_action = exists().where(
         AdverseAction.order_id == Check.id, AdverseAction.ended_at.is_(None)
     )
+    has_proposal = exists().where(
+        DecisionProposal.order_id == Check.id, DecisionProposal.answer == ""
+    )
     return (
         ScreeningTask.details_deleted_at.is_(None),
         Check.status.in_(FINAL_STATUSES),
         Check.hold_reason.is_(None),
         ~is_disputed,
         ~has_action,
+        ~has_proposal,
     )
 
 

@@ -9,16 +9,25 @@ from sqlalchemy import select, text
 from provider.ats.account_settings import InvalidSettings, change_settings
 from provider.core import audit
 from provider.core.accounts import Account
+from provider.core.accounts.check_settings import ALWAYS, set_second_person
 from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.check import Check, adverse_acts
 from provider.core.kinds.check.adverse_action import WITHDRAWN_ACTION
+from provider.core.kinds.check.decisions import RevisionForm, describe_revision, revise
 from provider.core.kinds.check.questions import answer
+from provider.core.kinds.check.referee_request import list_requests
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION
+from provider.core.kinds.check.vendor_order import Proposal, find_vendor_order
 from provider.errors import Invalid
 from provider.maintenance import preview_retention
 from provider.services import Services
 from tests import check_document_factories, check_factories
+from tests.check_outside_factories import (
+    REFEREE_SCREENING,
+    VENDOR_SCREENING,
+    place_consented_check,
+)
 from tests.check_status_factories import add_record, dispute
 from tests.check_work_factories import ANSWER, ask_candidate, check_of_another_account
 from tests.factories import ManualClock
@@ -292,3 +301,71 @@ def test_times_of_screenings_are_read_as_they_are_written() -> None:
     assert setting.read(account) == "identity=14d, credit=36h"
     setting.change(account, "none")
     assert setting.read(account) == "none"
+
+
+def test_private_notes_of_earlier_and_proposed_outcomes_go(
+    services: Services, clock: ManualClock
+) -> None:
+    public_id = completed_check(services, jobs=30)
+    note = "A note of quassia"
+    with services.db.writing() as session:
+        check, box, now = Check.find(session, public_id), services.secret_box, services.now()
+        for number in (1, 2):  # the second correction makes the first one's note an earlier one
+            form = RevisionForm("jobs", "clear", "", f"{note} {number}", "The employer was wrong")
+            assert revise(session, box, check, form, ACTOR, now)
+        set_second_person(check.account, ALWAYS)
+        for form_status in ("consider", "clear"):
+            form = RevisionForm("jobs", form_status, "A text", note, "The employer was wrong")
+            assert not revise(session, box, check, form, ACTOR, now)
+            check.withdraw_proposals(ACTOR, now)
+    clock.advance(31 * DAY)
+    run(services)
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        assert [revision.note for revision in check.revisions] == [None, None]
+        assert [proposal.content for proposal in check.proposals] == [None, None]
+        for revision in check.revisions:
+            _, read_note, reason = describe_revision(services.secret_box, check, revision)
+            assert read_note == ""
+            assert reason == "The employer was wrong"
+
+
+def test_correction_that_waits_for_a_second_person_stays(
+    services: Services, clock: ManualClock
+) -> None:
+    public_id = completed_check(services, jobs=30)
+    with services.db.writing() as session:
+        check, now = Check.find(session, public_id), services.now()
+        set_second_person(check.account, ALWAYS)
+        form = RevisionForm("jobs", "clear", "", "", "The employer was wrong")
+        assert not revise(session, services.secret_box, check, form, ACTOR, now)
+    clock.advance(31 * DAY)
+    assert previewed(services) == []
+    run(services)
+    assert "employers" in stored_details(services, public_id)
+
+
+def test_referees_and_answers_of_vendors_go_with_their_screening(
+    services: Services, clock: ManualClock
+) -> None:
+    screenings = (REFEREE_SCREENING, VENDOR_SCREENING)
+    public_id = place_consented_check(
+        services, *(entry | {"retention_days": 30} for entry in screenings)
+    )
+    with services.db.writing() as session:
+        check, box = Check.find(session, public_id), services.secret_box
+        vendor_order = find_vendor_order(session, check.id, "record")
+        assert vendor_order
+        vendor_order.set_proposal(box, Proposal("consider", "A text of quassia"))
+        for key in ("references", "record"):
+            check.record_finding(session, box, key, "clear", "", ACTOR, services.now())
+        check.conclude(session, box, ACTOR, services.now())
+    clock.advance(31 * DAY)
+    run(services)
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        assert list_requests(session, check.id) == []
+        vendor_order = find_vendor_order(session, check.id, "record")
+        assert vendor_order
+        assert vendor_order.get_proposal(services.secret_box) is None
+        assert [finding.status for finding in check.findings] == ["clear", "clear"]
