@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.found_record import FoundRecord
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.found_record import FoundRecord
 from provider.services import Services
 from tests import check_factories, factories
 

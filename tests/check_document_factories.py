@@ -8,13 +8,13 @@ import pikepdf
 from PIL import Image, ImageDraw
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.check_document import (
+from provider.core.kinds.check.dispute_documents import add_dispute_document
+from provider.core.kinds.check.documents import add_document, stored_documents, stored_upload
+from provider.core.kinds.check.tables.check_document import (
     DISPUTE_SLOT,
     CheckDocument,
     list_documents,
 )
-from provider.core.kinds.check.dispute_documents import add_dispute_document
-from provider.core.kinds.check.documents import add_document, stored_documents, stored_upload
 from provider.services import Services
 from tests import check_factories
 from tests import factories as base_factories

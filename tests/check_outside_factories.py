@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import select
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.connector import Connector, sign_callback
-from provider.core.kinds.check.referee_request import RefereeRequest, list_requests
-from provider.core.kinds.check.vendor_order import VendorOrder, list_vendor_orders
+from provider.core.kinds.check.tables.connector import Connector, sign_callback
+from provider.core.kinds.check.tables.referee_request import RefereeRequest, list_requests
+from provider.core.kinds.check.tables.vendor_order import VendorOrder, list_vendor_orders
 from provider.core.orders import Order
 from provider.services import Services
 from provider.web.check_hooks import SIGNATURE_HEADER, TIMESTAMP_HEADER

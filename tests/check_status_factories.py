@@ -4,9 +4,9 @@ from datetime import date
 from typing import Any
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.check_case import CheckCase
 from provider.core.kinds.check.disputes import find_open_dispute, open_dispute
-from provider.core.kinds.check.found_record import FoundRecord
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.found_record import FoundRecord
 from provider.services import Services
 from provider.storage import secrets
 

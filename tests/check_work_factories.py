@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.questions import ask
 from provider.core.kinds.check.records import RecordForm, add_record
+from provider.core.kinds.check.tables.information_request import InformationRequest
 from provider.services import Services
 from tests import check_factories, factories
 

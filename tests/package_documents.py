@@ -5,12 +5,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.content import PURPOSES
-from provider.core.kinds.check.countries import COUNTRY_CODES
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
-from provider.core.kinds.check.screening_types import CONNECTOR, PERFORMERS, SCREENING_TYPES
+from provider.core.kinds.check.packages.content import PURPOSES
+from provider.core.kinds.check.packages.countries import COUNTRY_CODES
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.screening_options import SCREENING_OPTIONS
+from provider.core.kinds.check.packages.screening_types import (
+    CONNECTOR,
+    PERFORMERS,
+    SCREENING_TYPES,
+)
 from provider.core.products.documents import Document
 from tests.product_documents import LINES, TEXTS
 

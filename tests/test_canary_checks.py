@@ -22,11 +22,11 @@ from structlog.testing import capture_logs
 from provider.app import create_app
 from provider.config import Settings
 from provider.core.kinds.check import CandidateDetail, Check, Finding
-from provider.core.kinds.check.check_document import list_documents
-from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.found_record import FoundRecord
-from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.questions import ask
+from provider.core.kinds.check.tables.check_document import list_documents
+from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.information_request import InformationRequest
 from provider.delivery import Dispatcher
 from provider.maintenance import create_backup, erase_order
 from provider.outbox import CALLBACK, EMAIL

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from provider.core.kinds import KINDS, document_warnings
 from provider.core.kinds.assessment.items import ITEM_KINDS
-from provider.core.kinds.check.content import PURPOSES
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.packages.content import PURPOSES
+from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES
 from provider.core.products.documents import Document, parse_documents, to_yaml
 
 GUIDE = Path(__file__).parents[1] / "docs" / "product-documents.md"

@@ -9,11 +9,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.request_template import fill_url
-from provider.core.kinds.check.vendor_acts import apply_answer
-from provider.core.kinds.check.vendor_answer import parse_body, read_answer
-from provider.core.kinds.check.vendor_order import MAX_ERROR_LENGTH, VendorOrder
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.vendor_order import MAX_ERROR_LENGTH, VendorOrder
+from provider.core.kinds.check.vendors.request_template import fill_url
+from provider.core.kinds.check.vendors.vendor_acts import apply_answer
+from provider.core.kinds.check.vendors.vendor_answer import parse_body, read_answer
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery.http.client import HttpClient, RequestFailed
 from provider.delivery.user_agent import USER_AGENT

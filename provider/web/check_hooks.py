@@ -12,10 +12,14 @@ from sqlalchemy.orm import Session
 from provider.ats.http_api import abort_with_message
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.vendor_acts import apply_answer
-from provider.core.kinds.check.vendor_answer import VendorAnswer, parse_body, read_answer
-from provider.core.kinds.check.vendor_order import VendorOrder, find_by_key, find_by_reference
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.vendor_order import (
+    VendorOrder,
+    find_by_key,
+    find_by_reference,
+)
+from provider.core.kinds.check.vendors.vendor_acts import apply_answer
+from provider.core.kinds.check.vendors.vendor_answer import VendorAnswer, parse_body, read_answer
 from provider.errors import Invalid
 from provider.services import Services, current_services
 

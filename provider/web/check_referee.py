@@ -16,8 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.content import Screening
-from provider.core.kinds.check.referee_acts import (
+from provider.core.kinds.check.packages.content import Screening
+from provider.core.kinds.check.referees.referee_acts import (
     MAX_ANSWER_LENGTH,
     YES_NO_LABELS,
     IncompleteAnswers,
@@ -26,7 +26,7 @@ from provider.core.kinds.check.referee_acts import (
     questions_of,
     shown_name,
 )
-from provider.core.kinds.check.referee_request import ANSWERED, DECLINED, RefereeRequest
+from provider.core.kinds.check.tables.referee_request import ANSWERED, DECLINED, RefereeRequest
 from provider.core.orders import CONSENTED
 from provider.errors import Conflict, NotFound
 from provider.services import current_services

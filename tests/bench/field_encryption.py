@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from time import process_time
 
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.detail_samples import SAMPLE_DETAILS
-from provider.core.kinds.check.detail_value import DetailValue
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.detail_samples import SAMPLE_DETAILS
+from provider.core.kinds.check.packages.detail_value import DetailValue
 from provider.storage.secrets import SecretBox
 from tests.bench.table import Figure
 

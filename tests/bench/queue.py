@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from provider.app import create_app
 from provider.core import staff
 from provider.core.accounts import Account
-from provider.core.kinds.check.screening_task import TASK_LABELS, ScreeningTask
+from provider.core.kinds.check.tables.screening_task import TASK_LABELS, ScreeningTask
 from provider.core.products import Product
 from tests import factories
 from tests.bench.fill_checks import OTHER_ACCOUNTS, PACKAGES, CheckNumbers, insert_checks

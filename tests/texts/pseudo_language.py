@@ -9,7 +9,7 @@ from gettext import NullTranslations
 from html.parser import HTMLParser
 from typing import Any
 
-from provider.core.kinds.check.countries import country_names
+from provider.core.kinds.check.packages.countries import country_names
 from provider.texts import language_name, list_languages
 from tests.texts.bare_text import UNREAD_META_NAMES, VISIBLE_ATTRIBUTES
 

@@ -19,8 +19,8 @@ from provider.core import emails
 from provider.core.accounts.email_policy import CANDIDATE_EMAILS
 from provider.core.emails.email_to_other import render_email_to_other
 from provider.core.kinds import KINDS
-from provider.core.kinds.check.referee_acts import REFEREE_TOPICS
-from provider.core.kinds.check.referee_request import RefereeRequest
+from provider.core.kinds.check.referees.referee_acts import REFEREE_TOPICS
+from provider.core.kinds.check.tables.referee_request import RefereeRequest
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.core.orders.accommodation import Decision, Terms
 from provider.services import Services

@@ -16,7 +16,7 @@ from werkzeug.routing import Rule
 
 from provider.core.kinds.check import Check, decisions
 from provider.core.kinds.check.decisions import RevisionForm
-from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.core.orders.link import CANDIDATE_SESSION_LIFETIME
 from provider.core.staff import ROLE_PERMISSIONS, Permission

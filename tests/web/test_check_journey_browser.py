@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.adverse_work import END_NOTICE_CLOCKS
+from provider.core.kinds.check.adverse.adverse_work import END_NOTICE_CLOCKS
 from provider.core.staff import complete_sign_in
 from tests import check_decision_factories, check_document_factories, factories
 from tests.conftest import LiveServer

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.found_record import FoundRecord
-from provider.core.kinds.check.vendor_order import VendorOrder
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.vendor_order import VendorOrder
 from provider.core.orders import OrderEvent
 from provider.services import Services
 from provider.web.check_hooks import MAX_BODY_BYTES, TIMESTAMP_HEADER

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.referee_request import LINK_LIFETIME, RefereeRequest
+from provider.core.kinds.check.tables.referee_request import LINK_LIFETIME, RefereeRequest
 from provider.delivery import Dispatcher
 from provider.outbox import Message, QueueName
 from provider.services import Services

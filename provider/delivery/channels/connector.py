@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 
 from provider.ats.base import is_rejection, parse_retry_after
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.connector_test import TEST_TOPIC, sample_values
-from provider.core.kinds.check.request_template import fill_template, parse_template
-from provider.core.kinds.check.vendor_acts import (
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.vendor_order import TO_SEND, VendorOrder
+from provider.core.kinds.check.vendors.request_template import fill_template, parse_template
+from provider.core.kinds.check.vendors.trial_request import TEST_TOPIC, sample_values
+from provider.core.kinds.check.vendors.vendor_acts import (
     VENDOR_ORDER_TOPIC,
     record_failure,
     record_sent,
     request_values,
 )
-from provider.core.kinds.check.vendor_answer import VendorAnswer, parse_body, read_answer
-from provider.core.kinds.check.vendor_order import TO_SEND, VendorOrder
+from provider.core.kinds.check.vendors.vendor_answer import VendorAnswer, parse_body, read_answer
 from provider.core.orders import CONSENTED
 from provider.delivery.channels.base import Channel, lock_orders, prepare_or_error
 from provider.delivery.http.client import HttpClient, RequestFailed

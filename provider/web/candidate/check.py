@@ -12,13 +12,13 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
 from provider.core.kinds.check import Check, IncompleteForm
-from provider.core.kinds.check.addresses import subdivisions
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.consent_evidence import render_consent_evidence
-from provider.core.kinds.check.countries import country_names
-from provider.core.kinds.check.detail_groups import group_of, list_groups
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.residence import likely_country
+from provider.core.kinds.check.consent_proof import render_consent_proof
+from provider.core.kinds.check.packages.addresses import subdivisions
+from provider.core.kinds.check.packages.countries import country_names
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.detail_groups import group_of, list_groups
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.residence import likely_country
 from provider.core.kinds.check.screening_status import offers_copy
 from provider.core.kinds.check.shown_texts import (
     ShownText,
@@ -154,7 +154,7 @@ def evidence(public_id: str) -> ResponseReturnValue:
         check = candidate_request.order
         if not check.consents:
             raise NotFound("There is no such page")
-        pdf = render_consent_evidence(
+        pdf = render_consent_proof(
             check,
             check.consents[-1],
             services.secret_box,

@@ -10,17 +10,17 @@ from flask import Blueprint, jsonify, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 
 from provider.core.kinds.check import Check, IncompleteForm
-from provider.core.kinds.check.candidate_details import MAX_ROWS, Problem, find_problems
-from provider.core.kinds.check.countries import country_names
-from provider.core.kinds.check.detail_groups import (
+from provider.core.kinds.check.packages.countries import country_names
+from provider.core.kinds.check.packages.detail_fields import MAX_ROWS, Problem, find_problems
+from provider.core.kinds.check.packages.detail_groups import (
     DetailGroup,
     find_group,
     list_groups,
     list_reasons,
 )
-from provider.core.kinds.check.detail_parts import MAX_AGE_YEARS
-from provider.core.kinds.check.detail_value import DetailValue
-from provider.core.kinds.check.residence import likely_country
+from provider.core.kinds.check.packages.detail_parts import MAX_AGE_YEARS
+from provider.core.kinds.check.packages.detail_value import DetailValue
+from provider.core.kinds.check.packages.residence import likely_country
 from provider.core.orders import CONSENTED, PENDING
 from provider.errors import NotFound
 from provider.services import current_services

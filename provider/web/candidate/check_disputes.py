@@ -13,7 +13,6 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.dispute import DISPUTE_REASONS
 from provider.core.kinds.check.dispute_documents import (
     MAX_DISPUTE_FILES,
     add_dispute_document,
@@ -28,7 +27,8 @@ from provider.core.kinds.check.disputes import (
     open_dispute,
     retract_dispute,
 )
-from provider.core.kinds.check.document_pages import MAX_UPLOAD_MEGABYTES
+from provider.core.kinds.check.document_reading.document_pages import MAX_UPLOAD_MEGABYTES
+from provider.core.kinds.check.tables.dispute import DISPUTE_REASONS
 from provider.errors import Invalid, NotFound, ProviderError, Unavailable
 from provider.services import current_services
 from provider.texts import gettext

@@ -23,15 +23,12 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.check_document import SMALL_PAGE, CheckDocument, read_page
-from provider.core.kinds.check.document_labels import DOCUMENT_LABELS, label_of
-from provider.core.kinds.check.document_pages import (
+from provider.core.kinds.check.document_reading.document_pages import (
     ACCEPTED_TYPES,
     MAX_PAGES,
     MAX_UPLOAD_BYTES,
     MAX_UPLOAD_MEGABYTES,
 )
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.documents import (
     StoredUpload,
     add_document,
@@ -46,6 +43,9 @@ from provider.core.kinds.check.documents import (
     stored_documents,
     stored_upload,
 )
+from provider.core.kinds.check.packages.document_labels import DOCUMENT_LABELS, label_of
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.tables.check_document import SMALL_PAGE, CheckDocument, read_page
 from provider.core.orders import PENDING
 from provider.errors import Conflict, Invalid, NotFound, ProviderError, Unavailable
 from provider.services import current_services

@@ -8,14 +8,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from provider.core.kinds.check.candidate_details import (
+from provider.core.kinds.check.packages.detail_fields import (
     DETAIL_FIELDS,
     MAX_ROWS,
     DetailField,
     Problem,
 )
-from provider.core.kinds.check.detail_parts import Part, Row
-from provider.core.kinds.check.detail_value import DetailValue
+from provider.core.kinds.check.packages.detail_parts import Part, Row
+from provider.core.kinds.check.packages.detail_value import DetailValue
 
 
 @dataclass(frozen=True)

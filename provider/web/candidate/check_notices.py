@@ -4,7 +4,7 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.notice_pdf import render_notice_pdf
+from provider.core.kinds.check.adverse.notice_pdf import render_notice_pdf
 from provider.core.orders import PDF
 from provider.core.report import build_report
 from provider.core.report_pdf import render_pdf

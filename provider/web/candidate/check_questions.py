@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.questions import MAX_ANSWER_LENGTH, answer, open_questions
 from provider.errors import Invalid
 from provider.services import current_services

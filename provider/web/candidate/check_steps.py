@@ -11,8 +11,8 @@ from flask import url_for
 from sqlalchemy.orm import object_session
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.detail_groups import list_groups
 from provider.core.kinds.check.documents import missing_slots, open_slots
+from provider.core.kinds.check.packages.detail_groups import list_groups
 from provider.core.kinds.check.shown_texts import list_step_texts
 from provider.services import current_services
 from provider.texts import Text

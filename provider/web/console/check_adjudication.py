@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
-from provider.core.kinds.check.adjudication import (
+from provider.core.kinds.check.adjudication.matrix import (
     AdjudicationMatrix,
     activate_draft,
     find_active,
@@ -18,10 +18,10 @@ from provider.core.kinds.check.adjudication import (
     retire_active,
     save_draft,
 )
-from provider.core.kinds.check.adjudication_rules import DISPOSITIONS, MAX_AGE_YEARS, MAX_RULES
-from provider.core.kinds.check.adjudication_trial import try_over_past_checks
-from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.adjudication.rules import DISPOSITIONS, MAX_AGE_YEARS, MAX_RULES
+from provider.core.kinds.check.adjudication.trial import try_over_past_checks
+from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services

@@ -9,19 +9,19 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check import adverse_acts as acts
-from provider.core.kinds.check.adverse_action import (
-    PRE_ADVERSE,
-    AdverseAction,
-    audit_fields,
-)
-from provider.core.kinds.check.decisions import clean_reason
-from provider.core.kinds.check.jurisdictions import (
+from provider.core.kinds.check.adverse import adverse_acts as acts
+from provider.core.kinds.check.adverse.jurisdictions import (
     BASIS_LABELS,
     JURISDICTIONS,
     suggest_jurisdiction,
 )
-from provider.core.kinds.check.notice_pdf import render_notice_pdf
+from provider.core.kinds.check.adverse.notice_pdf import render_notice_pdf
+from provider.core.kinds.check.decisions import clean_reason
+from provider.core.kinds.check.tables.adverse_action import (
+    PRE_ADVERSE,
+    AdverseAction,
+    audit_fields,
+)
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services

@@ -12,17 +12,17 @@ from werkzeug.wrappers import Response
 
 from provider.core.accounts import Account
 from provider.core.audit import Action
-from provider.core.kinds.check.connector import Connector, list_connectors
-from provider.core.kinds.check.connector_form import (
+from provider.core.kinds.check.tables.connector import Connector, list_connectors
+from provider.core.kinds.check.vendors.connector_form import (
     METHODS,
     InvalidConnector,
     format_statuses,
     parse_connector,
     parse_headers,
 )
-from provider.core.kinds.check.connector_test import enqueue_test, last_test
-from provider.core.kinds.check.request_template import VALUE_NAMES
-from provider.core.kinds.check.vendor_answer import MEANINGS
+from provider.core.kinds.check.vendors.request_template import VALUE_NAMES
+from provider.core.kinds.check.vendors.trial_request import enqueue_test, last_test
+from provider.core.kinds.check.vendors.vendor_answer import MEANINGS
 from provider.core.staff import Permission
 from provider.errors import Conflict, NotFound
 from provider.services import current_services

@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.consent_evidence import render_consent_evidence
+from provider.core.kinds.check.consent_proof import render_consent_proof
 from provider.core.staff import Permission
 from provider.errors import Conflict
 from provider.services import current_services
@@ -29,7 +29,7 @@ def download_evidence(order_id: str) -> Response:
     with services.db.reading() as session:
         check = Check.find(session, order_id)
         with use_language(check.texts_language or DEFAULT_LANGUAGE):
-            pdf = render_consent_evidence(
+            pdf = render_consent_proof(
                 check,
                 check.consents[-1],
                 services.secret_box,

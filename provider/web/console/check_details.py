@@ -12,13 +12,13 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.masking import (
     MAX_REASON_LENGTH,
     REVEAL_REASONS,
     mask,
     read_reveal_reason,
 )
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
 from provider.core.orders import PENDING
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid

@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.disputes import (
     TEXT_LENGTHS,
     answer_dispute,
@@ -18,6 +17,7 @@ from provider.core.kinds.check.disputes import (
     is_waiting_dispute,
 )
 from provider.core.kinds.check.screening_status import DisputeView, list_public_records
+from provider.core.kinds.check.tables.dispute import Dispute
 from provider.core.orders import COMPLETED
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid

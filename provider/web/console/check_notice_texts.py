@@ -12,14 +12,13 @@ from werkzeug.wrappers import Response
 
 from provider.core.accounts import Account, Caller
 from provider.core.audit import Action
-from provider.core.kinds.check.adverse_action import NOTICES
-from provider.core.kinds.check.notice_samples import (
+from provider.core.kinds.check.adverse.notice_samples import (
     MAX_NOTICE_LENGTH,
     NOTICE_LABELS,
     clean_text,
     list_parameters,
 )
-from provider.core.kinds.check.notice_text import (
+from provider.core.kinds.check.adverse.notice_text import (
     NoticeScope,
     NoticeText,
     end_text,
@@ -31,7 +30,8 @@ from provider.core.kinds.check.notice_text import (
     sample_text,
     save_text,
 )
-from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.packages.package import Package
+from provider.core.kinds.check.tables.adverse_action import NOTICES
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
 from provider.core.staff import Permission

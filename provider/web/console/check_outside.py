@@ -11,10 +11,16 @@ from werkzeug.wrappers import Response
 from provider.core import labels
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.content import Screening
-from provider.core.kinds.check.outside import do_by_hand
-from provider.core.kinds.check.referee_acts import ask_referee, named_referees, revoke_request
-from provider.core.kinds.check.referee_request import (
+from provider.core.kinds.check.external_work import do_by_hand
+from provider.core.kinds.check.packages.content import Screening
+from provider.core.kinds.check.packages.referee import Referee, parse_referee
+from provider.core.kinds.check.packages.screening_types import CONNECTOR, REFEREE, STAFF
+from provider.core.kinds.check.referees.referee_acts import (
+    ask_referee,
+    named_referees,
+    revoke_request,
+)
+from provider.core.kinds.check.tables.referee_request import (
     BOUNCED,
     EXPIRED,
     SENT,
@@ -22,16 +28,14 @@ from provider.core.kinds.check.referee_request import (
     RefereeRequest,
     list_requests,
 )
-from provider.core.kinds.check.referees import Referee, parse_referee
-from provider.core.kinds.check.screening_task import ScreeningTask
-from provider.core.kinds.check.screening_types import CONNECTOR, REFEREE, STAFF
-from provider.core.kinds.check.vendor_acts import send_again
-from provider.core.kinds.check.vendor_order import (
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.vendor_order import (
     FAILED,
     Proposal,
     VendorOrder,
     list_vendor_orders,
 )
+from provider.core.kinds.check.vendors.vendor_acts import send_again
 from provider.core.orders import CONSENTED
 from provider.core.staff import Permission
 from provider.errors import Invalid

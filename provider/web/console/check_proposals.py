@@ -6,10 +6,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.adjudication import find_active, propose_outcomes
-from provider.core.kinds.check.adjudication_rules import Proposal
+from provider.core.kinds.check.adjudication.matrix import find_active, propose_outcomes
+from provider.core.kinds.check.adjudication.rules import Proposal
 from provider.core.kinds.check.current_check import find_newer_check
-from provider.core.kinds.check.decision_proposal import SENT_BACK
 from provider.core.kinds.check.decisions import (
     describe_revision,
     find_open_proposal,
@@ -17,6 +16,7 @@ from provider.core.kinds.check.decisions import (
     read_reason,
     read_revision,
 )
+from provider.core.kinds.check.tables.decision_proposal import SENT_BACK
 from provider.core.orders.states import CONSENTED
 from provider.core.staff import Permission
 from provider.services import current_services

@@ -10,19 +10,19 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.core.accounts import Account
-from provider.core.kinds.check.screening_task import (
-    DONE,
-    TASK_LABELS,
-    WITHDRAWN,
-    ScreeningTask,
-)
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES
 from provider.core.kinds.check.screening_work import (
     IS_ENDED_TASK,
     IS_OPEN_TASK,
     OVERDUE,
     describe_task,
     name_screening,
+)
+from provider.core.kinds.check.tables.screening_task import (
+    DONE,
+    TASK_LABELS,
+    WITHDRAWN,
+    ScreeningTask,
 )
 from provider.core.labels import label_for
 from provider.core.orders import Order

@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.renewal import (
+from provider.core.kinds.check.tables.renewal import (
     MAX_LISTED_RENEWALS,
     REMINDED_BEFORE,
     list_due_renewals,

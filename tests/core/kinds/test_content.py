@@ -15,7 +15,7 @@ from provider.core.kinds.assessment.items import (
     SingleChoice,
     TrueFalse,
 )
-from provider.core.kinds.check import content as check
+from provider.core.kinds.check.packages import content as check
 from provider.core.kinds.grading import Grades
 from provider.core.kinds.interview import content as interview
 from provider.core.kinds.report_options import SHOWN_EVERYWHERE

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provider.core.kinds.assessment import content as test_content
-from provider.core.kinds.check import content as check_content
+from provider.core.kinds.check.packages import content as check_content
 from provider.core.kinds.interview import content as interview_content
 from provider.core.products import documents
 from provider.core.products.documents import (

@@ -9,11 +9,11 @@ from sqlalchemy import select
 
 from provider.config import Settings
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.connector_test import enqueue_test, last_test
-from provider.core.kinds.check.found_record import FoundRecord
-from provider.core.kinds.check.outside import do_by_hand
-from provider.core.kinds.check.vendor_acts import send_again
+from provider.core.kinds.check.external_work import do_by_hand
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.vendors.trial_request import enqueue_test, last_test
+from provider.core.kinds.check.vendors.vendor_acts import send_again
 from provider.core.scheduled import run_if_due
 from provider.delivery import Dispatcher
 from provider.delivery.channels.connector import ConnectorChannel

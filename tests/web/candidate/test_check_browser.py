@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.detail_groups import DETAIL_GROUPS as GROUPS
-from provider.core.kinds.check.detail_samples import SAMPLE_DETAILS
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.detail_groups import DETAIL_GROUPS as GROUPS
+from provider.core.kinds.check.packages.detail_samples import SAMPLE_DETAILS
 from provider.core.staff import complete_sign_in
 from provider.services import Services
 from tests import check_factories, factories

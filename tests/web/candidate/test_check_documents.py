@@ -10,7 +10,8 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from provider.app import create_app
-from provider.core.kinds.check import Check, document_pages
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.document_reading import document_pages
 from provider.core.kinds.check.documents import ask_again, find_document
 from provider.delivery.dispatcher import Dispatcher
 from provider.services import Services

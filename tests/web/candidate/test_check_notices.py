@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check import adverse_acts as acts
+from provider.core.kinds.check.adverse import adverse_acts as acts
 from provider.services import Services
 from tests import check_decision_factories
 from tests.check_way import open_invitation

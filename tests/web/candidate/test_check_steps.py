@@ -9,7 +9,7 @@ from provider.core.kinds.check import Check
 from provider.services import Services
 from tests import check_factories, factories
 from tests.check_way import give_consent, open_invitation, send, walk, way
-from tests.core.kinds.check.test_consent_evidence import LEGAL_TEXTS
+from tests.core.kinds.check.test_consent_proof import LEGAL_TEXTS
 
 EMPLOYERS = {"employers": check_factories.FORM_VALUES["employers"]}
 

@@ -17,7 +17,7 @@ from provider.core.accounts import Account, AccountToken
 from provider.core.alerts import DeliveryAlert
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.tables.dispute import Dispute
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import BulkRow, BulkRun
 from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS

@@ -22,13 +22,13 @@ from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.adjudication import activate_draft, save_draft
-from provider.core.kinds.check.adverse_acts import begin, suspend
-from provider.core.kinds.check.connector import Connector
+from provider.core.kinds.check.adjudication.matrix import activate_draft, save_draft
+from provider.core.kinds.check.adverse.adverse_acts import begin, suspend
+from provider.core.kinds.check.adverse.notice_text import save_text
 from provider.core.kinds.check.decisions import complete
-from provider.core.kinds.check.notice_text import save_text
-from provider.core.kinds.check.vendor_acts import record_failure
-from provider.core.kinds.check.vendor_order import VendorOrder
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.vendor_order import VendorOrder
+from provider.core.kinds.check.vendors.vendor_acts import record_failure
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.answers import TimeNote
 from provider.core.kinds.interview.captions import STAFF, save_captions

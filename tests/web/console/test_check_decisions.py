@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.adjudication import activate_draft, save_draft
-from provider.core.kinds.check.jurisdictions import JURISDICTIONS
+from provider.core.kinds.check.adjudication.matrix import activate_draft, save_draft
+from provider.core.kinds.check.adverse.jurisdictions import JURISDICTIONS
 from provider.services import Services
 from tests import check_decision_factories, check_factories, factories
 from tests.factories import ManualClock

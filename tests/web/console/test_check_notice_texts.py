@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check import adverse_acts as acts
-from provider.core.kinds.check.legal_text_record import text_digest
-from provider.core.kinds.check.notice_text import save_text
-from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.adverse import adverse_acts as acts
+from provider.core.kinds.check.adverse.notice_text import save_text
+from provider.core.kinds.check.packages.legal_text_record import text_digest
+from provider.core.kinds.check.packages.package import Package
 from provider.services import Services
 from tests import check_decision_factories, check_factories, factories
 from tests.factories import ManualClock

@@ -8,11 +8,11 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.referee_acts import answer_request
-from provider.core.kinds.check.referee_request import RefereeRequest
-from provider.core.kinds.check.vendor_acts import apply_answer, record_failure
-from provider.core.kinds.check.vendor_answer import read_answer
-from provider.core.kinds.check.vendor_order import VendorOrder
+from provider.core.kinds.check.referees.referee_acts import answer_request
+from provider.core.kinds.check.tables.referee_request import RefereeRequest
+from provider.core.kinds.check.tables.vendor_order import VendorOrder
+from provider.core.kinds.check.vendors.vendor_acts import apply_answer, record_failure
+from provider.core.kinds.check.vendors.vendor_answer import read_answer
 from provider.services import Services
 from tests import check_outside_factories
 from tests.check_outside_factories import (

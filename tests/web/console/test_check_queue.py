@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.services import Services
 from provider.web.console import bounded_search, check_queue, pagination
 from provider.web.console.bounded_search import PARTITION, Search

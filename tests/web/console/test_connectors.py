@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.audit import AuditEntry
-from provider.core.kinds.check.connector import Connector
+from provider.core.kinds.check.tables.connector import Connector
 from provider.outbox import Message
 from provider.services import Services
 from tests import check_outside_factories, factories

@@ -1,10 +1,10 @@
 """The kind check: background checks that a candidate consents to."""
 
-from provider.core.kinds.check.candidate_details import IncompleteForm
-from provider.core.kinds.check.consent import CandidateDetail, Consent
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.models import Check, Finding
-from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.packages.detail_fields import IncompleteForm
+from provider.core.kinds.check.packages.package import Package
+from provider.core.kinds.check.tables.consent import CandidateDetail, Consent
 
 __all__ = [
     "CLEAR",

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.content import Screening, load_screening
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.screening_task import ScreeningTask
-from provider.core.kinds.check.screening_types import SCREENING_TYPES, STAFF, ScreeningType
+from provider.core.kinds.check.packages.content import Screening, load_screening
+from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES, STAFF, ScreeningType
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.text_cleaning import clean_line
 from provider.errors import Conflict, Invalid
 

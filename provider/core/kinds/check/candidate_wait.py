@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.check_document import RECEIVED, UNREADABLE, list_documents
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.referee_request import BOUNCED, SENT, list_requests
-from provider.core.kinds.check.screening_task import (
+from provider.core.kinds.check.tables.check_document import RECEIVED, UNREADABLE, list_documents
+from provider.core.kinds.check.tables.referee_request import BOUNCED, SENT, list_requests
+from provider.core.kinds.check.tables.screening_task import (
     ASKED,
     ERROR,
     IN_PROGRESS,
@@ -16,7 +16,7 @@ from provider.core.kinds.check.screening_task import (
     TO_DO,
     ScreeningTask,
 )
-from provider.core.kinds.check.vendor_order import FAILED, find_vendor_order
+from provider.core.kinds.check.tables.vendor_order import FAILED, find_vendor_order
 
 
 def end_wait(session: Session, check: Check, tasks: Iterable[ScreeningTask], now: datetime) -> None:

@@ -1,20 +1,20 @@
 """The columns of the tables of checks: those with data about the candidate, and the others."""
 
-from provider.core.kinds.check.adverse_action import AdverseAction, AdverseNotice
-from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.check_document import CheckDocument
-from provider.core.kinds.check.connector import Connector
-from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
-from provider.core.kinds.check.decision_proposal import DecisionProposal
-from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.finding_revision import FindingRevision
-from provider.core.kinds.check.found_record import FoundRecord
-from provider.core.kinds.check.information_request import InformationRequest
 from provider.core.kinds.check.models import Finding
-from provider.core.kinds.check.referee_request import RefereeRequest
-from provider.core.kinds.check.renewal import Renewal
-from provider.core.kinds.check.screening_task import ScreeningTask
-from provider.core.kinds.check.vendor_order import VendorOrder
+from provider.core.kinds.check.tables.adverse_action import AdverseAction, AdverseNotice
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.check_document import CheckDocument
+from provider.core.kinds.check.tables.connector import Connector
+from provider.core.kinds.check.tables.consent import CandidateDetail, Consent, ConsentText
+from provider.core.kinds.check.tables.decision_proposal import DecisionProposal
+from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.finding_revision import FindingRevision
+from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.information_request import InformationRequest
+from provider.core.kinds.check.tables.referee_request import RefereeRequest
+from provider.core.kinds.check.tables.renewal import Renewal
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.vendor_order import VendorOrder
 
 PERSONAL_COLUMNS = (
     CandidateDetail.value_encrypted,

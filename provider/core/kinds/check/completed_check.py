@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, object_session
 
 from provider import outbox
-from provider.core.kinds.check.adverse_action import (
+from provider.core.kinds.check.current_check import find_newer_check, list_older_ids
+from provider.core.kinds.check.tables.adverse_action import (
     NOTICE_KEY,
     NOTICES,
     PRE_ADVERSE,
@@ -17,8 +18,7 @@ from provider.core.kinds.check.adverse_action import (
     AdverseAction,
     AdverseNotice,
 )
-from provider.core.kinds.check.current_check import find_newer_check, list_older_ids
-from provider.core.kinds.check.renewal import Renewal, close_renewals, set_renewal
+from provider.core.kinds.check.tables.renewal import Renewal, close_renewals, set_renewal
 from provider.core.labels import format_date, load_time_zone
 from provider.core.orders import Order
 from provider.errors import NotFound

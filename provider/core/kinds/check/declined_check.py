@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Mapped, Session
 
-from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.check_document import list_documents
-from provider.core.kinds.check.consent import CandidateDetail, Consent
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.check_document import list_documents
+from provider.core.kinds.check.tables.consent import CandidateDetail, Consent
 from provider.core.orders import DECLINED, Order
 
 if TYPE_CHECKING:

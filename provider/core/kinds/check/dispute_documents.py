@@ -8,14 +8,14 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.check_document import (
+from provider.core.kinds.check.disputes import find_disputable, find_open_dispute
+from provider.core.kinds.check.documents import StoredUpload, describe_use, remove_document
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.tables.check_document import (
     DISPUTE_SLOT,
     CheckDocument,
     list_dispute_documents,
 )
-from provider.core.kinds.check.disputes import find_disputable, find_open_dispute
-from provider.core.kinds.check.documents import StoredUpload, describe_use, remove_document
-from provider.core.kinds.check.models import Check
 from provider.errors import Invalid, NotFound
 
 MAX_DISPUTE_FILES = 5  # of one dispute

@@ -6,11 +6,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session, joinedload
 
-from provider.core.kinds.check.adverse_acts import update_clock
-from provider.core.kinds.check.check_document import list_dispute_documents
-from provider.core.kinds.check.content import Screening
-from provider.core.kinds.check.dispute import CORRECTED, DISPUTE_REASONS, RETRACTED, UPHELD, Dispute
+from provider.core.kinds.check.adverse.adverse_acts import update_clock
 from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.packages.content import Screening
+from provider.core.kinds.check.tables.check_document import list_dispute_documents
+from provider.core.kinds.check.tables.dispute import (
+    CORRECTED,
+    DISPUTE_REASONS,
+    RETRACTED,
+    UPHELD,
+    Dispute,
+)
 from provider.core.orders import COMPLETED
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound

@@ -9,9 +9,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check import clamd
 from provider.core.kinds.check.candidate_wait import end_wait
-from provider.core.kinds.check.check_document import (
+from provider.core.kinds.check.document_reading import clamd
+from provider.core.kinds.check.document_reading.document_pages import draw_pages, require_type
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.needed_documents import find_missing, needed_slots
+from provider.core.kinds.check.packages.document_labels import DOCUMENT_LABELS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.tables.check_document import (
     DELETED,
     DISPUTE_SLOT,
     FOLDER,
@@ -21,12 +26,7 @@ from provider.core.kinds.check.check_document import (
     list_documents,
     store_pages,
 )
-from provider.core.kinds.check.document_labels import DOCUMENT_LABELS
-from provider.core.kinds.check.document_pages import draw_pages, require_type
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.needed_documents import find_missing, needed_slots
-from provider.core.kinds.check.screening_task import ASKED
+from provider.core.kinds.check.tables.screening_task import ASKED
 from provider.core.orders.states import CONSENTED, PENDING
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
 from provider.storage import secrets

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Mapped, Session
 
 from provider.core.accounts import Account
-from provider.core.kinds.check.candidate_details import IncompleteForm
-from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.consent import Consent, ConsentText, ConsentView
-from provider.core.kinds.check.content import PackageContent
-from provider.core.kinds.check.detail_parts import MAX_PART_LENGTH, to_one_line
-from provider.core.kinds.check.package import text_digest
+from provider.core.kinds.check.packages.content import PackageContent
+from provider.core.kinds.check.packages.detail_fields import IncompleteForm
+from provider.core.kinds.check.packages.detail_parts import MAX_PART_LENGTH, to_one_line
+from provider.core.kinds.check.packages.package import text_digest
 from provider.core.kinds.check.saved_details import first_messages
-from provider.core.kinds.check.screening_task import ScreeningTask
 from provider.core.kinds.check.shown_texts import ShownText, find_disclosure, list_shown_texts
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.consent import Consent, ConsentText, ConsentView
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.orders import CONSENTED
 from provider.core.products.schema_fields import clean_text
 from provider.storage.secrets import SecretBox

@@ -9,12 +9,48 @@ from sqlalchemy.orm import Session, object_session
 
 from provider.core.accounts import Account, screening_times
 from provider.core.kinds.base import AlertCause, Kind, KindTexts, RecordedText
-from provider.core.kinds.check import (
-    adjudication,  # noqa: F401 - its table
-    content,
+from provider.core.kinds.check.adjudication import matrix  # noqa: F401 - its table
+from provider.core.kinds.check.adjudication.rules import DISPOSITIONS, ESCALATE
+from provider.core.kinds.check.adverse.adverse_work import (
+    END_NOTICE_CLOCKS,
+    RENEWAL,
+    UNDELIVERABLE_NOTICE,
+    find_undeliverable_notices,
 )
-from provider.core.kinds.check.adjudication_rules import DISPOSITIONS, ESCALATE
-from provider.core.kinds.check.adverse_action import (
+from provider.core.kinds.check.adverse.notice_email import email_parts
+from provider.core.kinds.check.adverse.notice_samples import NOTICE_LABELS
+from provider.core.kinds.check.adverse.notice_text import find_recorded_texts
+from provider.core.kinds.check.columns import OTHER_COLUMNS, PERSONAL_COLUMNS
+from provider.core.kinds.check.disputes import (
+    ANSWER_EMAIL,
+    decrypt_answer,
+    decrypt_text,
+)
+from provider.core.kinds.check.evidence import CLEAR, CONSIDER
+from provider.core.kinds.check.external_work import follow_status
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.packages import content
+from provider.core.kinds.check.packages.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.legal_text_record import find_texts
+from provider.core.kinds.check.packages.package import Package
+from provider.core.kinds.check.packages.package_warnings import find_warnings
+from provider.core.kinds.check.packages.screening_options import SCREENING_OPTIONS
+from provider.core.kinds.check.packages.screening_types import (
+    CONNECTOR,
+    REFEREE,
+    SCREENING_TYPES,
+    STAFF,
+)
+from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
+from provider.core.kinds.check.referees.referee_acts import REMIND_REFEREES
+from provider.core.kinds.check.referees.referee_email import EMAILS_TO_REFEREES
+from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
+from provider.core.kinds.check.scripted import play_step
+from provider.core.kinds.check.staff_work import list_staff_work
+from provider.core.kinds.check.step_messages import COPY_EMAIL, STEP_EMAIL
+from provider.core.kinds.check.tables.adverse_action import (
     ACTION_LABELS,
     ADVERSE_WITHDRAWN,
     FINAL_ADVERSE,
@@ -22,62 +58,24 @@ from provider.core.kinds.check.adverse_action import (
     READY,
     STOPPED,
 )
-from provider.core.kinds.check.adverse_work import (
-    END_NOTICE_CLOCKS,
-    RENEWAL,
-    UNDELIVERABLE_NOTICE,
-    find_undeliverable_notices,
-)
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.check_document import (
+from provider.core.kinds.check.tables.check_document import (
     DISCARD_LOST_DOCUMENTS,
     DOCUMENT_STATES,
     MEDIA,
 )
-from provider.core.kinds.check.columns import OTHER_COLUMNS, PERSONAL_COLUMNS
-from provider.core.kinds.check.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
-from provider.core.kinds.check.dispute import DISPUTE_REASONS
-from provider.core.kinds.check.disputes import (
-    ANSWER_EMAIL,
-    decrypt_answer,
-    decrypt_text,
-)
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.evidence import CLEAR, CONSIDER
-from provider.core.kinds.check.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
-from provider.core.kinds.check.legal_text_record import find_texts
-from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.notice_email import email_parts
-from provider.core.kinds.check.notice_samples import NOTICE_LABELS
-from provider.core.kinds.check.notice_text import find_recorded_texts
-from provider.core.kinds.check.outside import follow_status
-from provider.core.kinds.check.package import Package
-from provider.core.kinds.check.package_warnings import find_warnings
-from provider.core.kinds.check.questions import QUESTION_EMAIL, REMIND_OF_QUESTIONS
-from provider.core.kinds.check.referee_acts import REMIND_REFEREES
-from provider.core.kinds.check.referee_email import EMAILS_TO_REFEREES
-from provider.core.kinds.check.referee_request import (
+from provider.core.kinds.check.tables.dispute import DISPUTE_REASONS
+from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
+from provider.core.kinds.check.tables.referee_request import (
     REQUEST_LABELS,
     list_requests,
 )
-from provider.core.kinds.check.renewal import find_renewals_to_report
-from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
-from provider.core.kinds.check.screening_retention import SCREENING_RETENTION, list_expired
-from provider.core.kinds.check.screening_task import TASK_LABELS
-from provider.core.kinds.check.screening_types import (
-    CONNECTOR,
-    REFEREE,
-    SCREENING_TYPES,
-    STAFF,
-)
-from provider.core.kinds.check.scripted import play_step
-from provider.core.kinds.check.staff_work import list_staff_work
-from provider.core.kinds.check.step_messages import COPY_EMAIL, STEP_EMAIL
-from provider.core.kinds.check.vendor_order import (
+from provider.core.kinds.check.tables.renewal import find_renewals_to_report
+from provider.core.kinds.check.tables.screening_task import TASK_LABELS
+from provider.core.kinds.check.tables.vendor_order import (
     VENDOR_ORDER_LABELS,
     list_vendor_orders,
 )
-from provider.core.kinds.check.vendor_simulator import PLAY_VENDORS
+from provider.core.kinds.check.vendors.vendor_simulator import PLAY_VENDORS
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop

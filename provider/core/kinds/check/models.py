@@ -6,21 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider.core.kinds.check.adverse_action import AdverseAction
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.check_document import (
-    DISPUTE_SLOT,
-    CheckDocument,
-    list_documents,
-)
 from provider.core.kinds.check.completed_check import CompletedCheck
-from provider.core.kinds.check.consent import CandidateDetail, Consent, ConsentText
-from provider.core.kinds.check.content import PackageContent, Screening, load_screening
-from provider.core.kinds.check.decision_proposal import WITHDRAWN_PROPOSAL, DecisionProposal
 from provider.core.kinds.check.declined_check import DeclinedCheck
-from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.evidence import (
     CLEAR,
     CONSIDER,
@@ -29,16 +16,37 @@ from provider.core.kinds.check.evidence import (
     describe_findings,
     overall_status,
 )
-from provider.core.kinds.check.finding_revision import FindingRevision
-from provider.core.kinds.check.found_record import FoundRecord, report_records
 from provider.core.kinds.check.given_consent import GivenConsent
-from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
 from provider.core.kinds.check.needed_documents import find_missing, needed_slots
-from provider.core.kinds.check.package import Package
-from provider.core.kinds.check.renewal import Renewal
+from provider.core.kinds.check.packages.content import PackageContent, Screening, load_screening
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.package import Package
 from provider.core.kinds.check.saved_details import SavedDetails
-from provider.core.kinds.check.screening_task import DONE, WITHDRAWN, ScreeningTask, check_progress
 from provider.core.kinds.check.step_messages import tell_copy, tell_step
+from provider.core.kinds.check.tables.adverse_action import AdverseAction
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.check_document import (
+    DISPUTE_SLOT,
+    CheckDocument,
+    list_documents,
+)
+from provider.core.kinds.check.tables.consent import CandidateDetail, Consent, ConsentText
+from provider.core.kinds.check.tables.decision_proposal import WITHDRAWN_PROPOSAL, DecisionProposal
+from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.finding_revision import FindingRevision
+from provider.core.kinds.check.tables.found_record import FoundRecord, report_records
+from provider.core.kinds.check.tables.information_request import (
+    InformationRequest,
+    withdraw_questions,
+)
+from provider.core.kinds.check.tables.renewal import Renewal
+from provider.core.kinds.check.tables.screening_task import (
+    DONE,
+    WITHDRAWN,
+    ScreeningTask,
+    check_progress,
+)
 from provider.core.orders import (
     CONSENTED,
     Order,

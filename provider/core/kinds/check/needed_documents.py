@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from provider.core.kinds.check.check_document import RECEIVED, CheckDocument
-from provider.core.kinds.check.content import Screening
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.content import Screening
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.tables.check_document import RECEIVED, CheckDocument
 from provider.texts import Text
 
 

@@ -11,11 +11,14 @@ from sqlalchemy.orm import Session
 
 from provider.core.accounts.email_policy import EmailPolicy, quiet_hours_end
 from provider.core.kinds.check.candidate_wait import end_wait
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.information_request import InformationRequest, withdraw_questions
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.screening_task import ASKED, ERROR, IN_PROGRESS, TO_DO
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.screening_work import begin, require_workable
+from provider.core.kinds.check.tables.information_request import (
+    InformationRequest,
+    withdraw_questions,
+)
+from provider.core.kinds.check.tables.screening_task import ASKED, ERROR, IN_PROGRESS, TO_DO
 from provider.core.products.schema_fields import clean_text
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict, Invalid, NotFound

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Mapped, Session
 
-from provider.core.kinds.check.candidate_details import (
+from provider.core.kinds.check.packages.content import PackageContent
+from provider.core.kinds.check.packages.detail_fields import (
     DETAIL_FIELDS,
     IncompleteForm,
     Problem,
     find_problems,
 )
-from provider.core.kinds.check.consent import CandidateDetail
-from provider.core.kinds.check.content import PackageContent
-from provider.core.kinds.check.detail_value import DetailValue
-from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.packages.detail_value import DetailValue
+from provider.core.kinds.check.tables.consent import CandidateDetail
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.orders import CONSENTED
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox

@@ -16,19 +16,19 @@ from provider.core import audit
 from provider.core.accounts import Account
 from provider.core.accounts.screening_times import screening_times
 from provider.core.audit import Action
-from provider.core.kinds.check.adverse_action import AdverseAction
-from provider.core.kinds.check.check_document import (
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.tables.adverse_action import AdverseAction
+from provider.core.kinds.check.tables.check_document import (
     DELETED,
     DISPUTE_SLOT,
     CheckDocument,
     list_documents,
 )
-from provider.core.kinds.check.decision_proposal import DecisionProposal
-from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.referee_request import list_requests
-from provider.core.kinds.check.screening_task import ScreeningTask
-from provider.core.kinds.check.vendor_order import list_vendor_orders
+from provider.core.kinds.check.tables.decision_proposal import DecisionProposal
+from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.referee_request import list_requests
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.vendor_order import list_vendor_orders
 from provider.core.orders import FINAL_STATUSES
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Unavailable

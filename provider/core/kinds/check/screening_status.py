@@ -6,13 +6,14 @@ from datetime import date, datetime
 
 from sqlalchemy.orm import object_session
 
-from provider.core.kinds.check.check_document import CheckDocument, list_dispute_documents
-from provider.core.kinds.check.dispute import Dispute
 from provider.core.kinds.check.disputes import decrypt_answer, decrypt_text, find_open_dispute
 from provider.core.kinds.check.documents import open_slots
 from provider.core.kinds.check.models import Check, Finding
+from provider.core.kinds.check.packages.screening_types import CONNECTOR, REFEREE, STAFF
 from provider.core.kinds.check.questions import open_questions
-from provider.core.kinds.check.screening_task import (
+from provider.core.kinds.check.tables.check_document import CheckDocument, list_dispute_documents
+from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.screening_task import (
     ASKED,
     DONE,
     ERROR,
@@ -21,7 +22,6 @@ from provider.core.kinds.check.screening_task import (
     TO_DO,
     WITHDRAWN,
 )
-from provider.core.kinds.check.screening_types import CONNECTOR, REFEREE, STAFF
 from provider.core.orders import COMPLETED
 from provider.storage.secrets import SecretBox
 from provider.texts import LazyText

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check.models import Check, Finding
-from provider.core.kinds.check.screening_task import (
+from provider.core.kinds.check.tables.screening_task import (
     IN_PROGRESS,
     TASK_LABELS,
     TO_DO,

@@ -3,9 +3,9 @@
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.base import ScriptedStep
-from provider.core.kinds.check.detail_samples import NAME, SAMPLE_DETAILS
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.packages.detail_samples import NAME, SAMPLE_DETAILS
 from provider.core.orders.states import CONSENTED
 
 ACTOR = "system"

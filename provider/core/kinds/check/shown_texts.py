@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from provider.core.kinds.check.content import (
+from provider.core.kinds.check.packages.content import (
     AUTHORIZATION,
     DISCLOSURE,
     PURPOSES,
@@ -10,7 +10,7 @@ from provider.core.kinds.check.content import (
     LegalText,
     PackageContent,
 )
-from provider.core.kinds.check.package import text_digest
+from provider.core.kinds.check.packages.package import text_digest
 
 
 @dataclass(frozen=True)

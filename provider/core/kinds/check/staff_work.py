@@ -6,17 +6,17 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from provider.core.kinds.base import StaffWork
-from provider.core.kinds.check.adverse_action import READY, AdverseAction, AdverseNotice
-from provider.core.kinds.check.decision_proposal import DecisionProposal
 from provider.core.kinds.check.disputes import list_waiting_disputes
-from provider.core.kinds.check.renewal import select_due_renewals
-from provider.core.kinds.check.screening_task import (
+from provider.core.kinds.check.screening_work import IS_OPEN_TASK, OVERDUE
+from provider.core.kinds.check.tables.adverse_action import READY, AdverseAction, AdverseNotice
+from provider.core.kinds.check.tables.decision_proposal import DecisionProposal
+from provider.core.kinds.check.tables.renewal import select_due_renewals
+from provider.core.kinds.check.tables.screening_task import (
     ERROR,
     IN_PROGRESS,
     TO_DO,
     ScreeningTask,
 )
-from provider.core.kinds.check.screening_work import IS_OPEN_TASK, OVERDUE
 
 ADVERSE_PAGE, CHECK_PAGE = "checks/{order}/adverse/", "checks/{order}/"
 

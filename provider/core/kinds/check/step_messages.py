@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.check_case import CheckCase
-from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.check_case import CheckCase
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.orders import Order
 
 STEP_EMAIL, COPY_EMAIL = "screening_done", "report_copy"  # the templates

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.adjudication import (
+from provider.core.kinds.check.adjudication.matrix import (
     activate_draft,
     find_active,
     find_draft,
@@ -17,9 +17,9 @@ from provider.core.kinds.check.adjudication import (
     retire_active,
     save_draft,
 )
-from provider.core.kinds.check.adjudication_rules import Proposal, Rule, propose
-from provider.core.kinds.check.adjudication_trial import try_over_past_checks
-from provider.core.kinds.check.found_record import FoundRecord
+from provider.core.kinds.check.adjudication.rules import Proposal, Rule, propose
+from provider.core.kinds.check.adjudication.trial import try_over_past_checks
+from provider.core.kinds.check.tables.found_record import FoundRecord
 from provider.errors import Conflict, Invalid
 from provider.services import Services
 from tests import check_decision_factories, check_factories, factories

@@ -9,16 +9,16 @@ from sqlalchemy import select
 from provider.core.accounts import Account
 from provider.core.emails import collect_parts
 from provider.core.kinds.check import Check
-from provider.core.kinds.check import adverse_acts as acts
-from provider.core.kinds.check.adverse_work import (
+from provider.core.kinds.check.adverse import adverse_acts as acts
+from provider.core.kinds.check.adverse.adverse_work import (
     END_NOTICE_CLOCKS,
     find_undeliverable_notices,
 )
+from provider.core.kinds.check.adverse.jurisdictions import JURISDICTIONS, suggest_jurisdiction
+from provider.core.kinds.check.adverse.notice_pdf import render_notice_pdf
+from provider.core.kinds.check.adverse.notice_text import save_text
 from provider.core.kinds.check.decisions import RevisionForm, revise
-from provider.core.kinds.check.dispute import Dispute
-from provider.core.kinds.check.jurisdictions import JURISDICTIONS, suggest_jurisdiction
-from provider.core.kinds.check.notice_pdf import render_notice_pdf
-from provider.core.kinds.check.notice_text import save_text
+from provider.core.kinds.check.tables.dispute import Dispute
 from provider.errors import Conflict, Invalid
 from provider.outbox import Message
 from provider.services import Services

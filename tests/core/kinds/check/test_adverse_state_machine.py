@@ -12,16 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check import adverse_acts as acts
-from provider.core.kinds.check.adverse_action import (
+from provider.core.kinds.check.adverse import adverse_acts as acts
+from provider.core.kinds.check.adverse.adverse_work import END_NOTICE_CLOCKS
+from provider.core.kinds.check.decisions import RevisionForm, revise
+from provider.core.kinds.check.tables.adverse_action import (
     FINAL,
     READY,
     TRANSITIONS,
     WITHDRAWN_ACTION,
 )
-from provider.core.kinds.check.adverse_work import END_NOTICE_CLOCKS
-from provider.core.kinds.check.decisions import RevisionForm, revise
-from provider.core.kinds.check.dispute import Dispute
+from provider.core.kinds.check.tables.dispute import Dispute
 from provider.core.labels import load_time_zone
 from provider.core.working_days import WorkingDays
 from provider.errors import Conflict, Invalid

@@ -12,9 +12,9 @@ from provider.core.kinds.check.documents import (
     open_slots,
 )
 from provider.core.kinds.check.questions import answer, withdraw
-from provider.core.kinds.check.referee_request import BOUNCED, list_requests
-from provider.core.kinds.check.vendor_acts import record_failure
-from provider.core.kinds.check.vendor_order import find_vendor_order
+from provider.core.kinds.check.tables.referee_request import BOUNCED, list_requests
+from provider.core.kinds.check.tables.vendor_order import find_vendor_order
+from provider.core.kinds.check.vendors.vendor_acts import record_failure
 from provider.services import Services
 from tests import check_document_factories as documents
 from tests import check_factories, check_work_factories

@@ -23,7 +23,7 @@ from provider.core.kinds.check import (
     Package,
 )
 from provider.core.kinds.check.evidence import ReportedFinding
-from provider.core.kinds.check.package import DisclosureRecord
+from provider.core.kinds.check.packages.package import DisclosureRecord
 from provider.core.orders import Order, Placement, place
 from provider.core.products import Product, list_published_products
 from provider.core.products.documents import parse_documents, read_file

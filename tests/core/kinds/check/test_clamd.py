@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.core.kinds.check.clamd import scan
+from provider.core.kinds.check.document_reading.clamd import scan
 from provider.errors import Invalid, Unavailable
 from tests.fake_clamd import EICAR, running_clamd
 

@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from provider.core.kinds.check.connector import Connector, sign_callback
-from provider.core.kinds.check.connector_form import (
+from provider.core.kinds.check.tables.connector import Connector, sign_callback
+from provider.core.kinds.check.vendors.connector_form import (
     InvalidConnector,
     format_statuses,
     parse_connector,
     parse_headers,
 )
-from provider.core.kinds.check.connector_test import sample_values
-from provider.core.kinds.check.request_template import (
+from provider.core.kinds.check.vendors.request_template import (
     VALUE_NAMES,
     fill_template,
     fill_url,
     parse_template,
 )
-from provider.core.kinds.check.vendor_answer import VendorRecord, parse_body, read_answer
+from provider.core.kinds.check.vendors.trial_request import sample_values
+from provider.core.kinds.check.vendors.vendor_answer import VendorRecord, parse_body, read_answer
 from provider.errors import Invalid
 from provider.services import Services
 from tests import check_outside_factories, factories

@@ -10,7 +10,7 @@ from provider.core.alerts import list_open_alerts
 from provider.core.alerts.watch import update_alerts
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.current_check import find_newer_check
-from provider.core.kinds.check.renewal import (
+from provider.core.kinds.check.tables.renewal import (
     add_months,
     find_renewals_to_report,
     list_due_renewals,

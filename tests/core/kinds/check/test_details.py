@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.addresses import address_parts, subdivisions
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, find_problems
-from provider.core.kinds.check.consent import CandidateDetail
-from provider.core.kinds.check.countries import COUNTRY_CODES
-from provider.core.kinds.check.detail_groups import DETAIL_GROUPS
-from provider.core.kinds.check.detail_samples import SAMPLE_DETAILS
-from provider.core.kinds.check.detail_value import DetailValue
-from provider.core.kinds.check.national_ids import is_national_id
+from provider.core.kinds.check.packages.addresses import address_parts, subdivisions
+from provider.core.kinds.check.packages.countries import COUNTRY_CODES
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS, find_problems
+from provider.core.kinds.check.packages.detail_groups import DETAIL_GROUPS
+from provider.core.kinds.check.packages.detail_samples import SAMPLE_DETAILS
+from provider.core.kinds.check.packages.detail_value import DetailValue
+from provider.core.kinds.check.packages.national_ids import is_national_id
+from provider.core.kinds.check.tables.consent import CandidateDetail
 from provider.services import Services
 from tests import check_factories
 

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import select
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.check_document import DISCARD_LOST_DOCUMENTS, CheckDocument
 from provider.core.kinds.check.dispute_documents import (
     MAX_DISPUTE_FILES,
     current_documents,
@@ -14,6 +13,7 @@ from provider.core.kinds.check.dispute_documents import (
 )
 from provider.core.kinds.check.disputes import find_open_dispute, retract_dispute
 from provider.core.kinds.check.documents import stored_documents
+from provider.core.kinds.check.tables.check_document import DISCARD_LOST_DOCUMENTS, CheckDocument
 from provider.errors import Conflict, Invalid, NotFound
 from provider.maintenance.erasure import erase_order
 from provider.services import Services

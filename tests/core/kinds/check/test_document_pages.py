@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from provider.core.kinds.check import document_pages, document_reader
-from provider.core.kinds.check.document_pages import DrawnPage, draw_pages, require_type
+from provider.core.kinds.check.document_reading import document_pages, document_reader
+from provider.core.kinds.check.document_reading.document_pages import (
+    DrawnPage,
+    draw_pages,
+    require_type,
+)
 from provider.errors import Invalid, Unavailable
 from tests import check_document_factories as factories
 from tests.check_document_factories import CANARY, is_red

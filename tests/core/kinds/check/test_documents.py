@@ -11,14 +11,6 @@ from sqlalchemy import select
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check, IncompleteForm
 from provider.core.kinds.check import documents as documents_module
-from provider.core.kinds.check.check_document import (
-    DISCARD_LOST_DOCUMENTS,
-    UNREADABLE,
-    CheckDocument,
-    read_page,
-)
-from provider.core.kinds.check.document_labels import DOCUMENT_LABELS
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.documents import (
     add_document,
     ask_again,
@@ -29,6 +21,14 @@ from provider.core.kinds.check.documents import (
     require_label,
     require_open_slot,
     stored_upload,
+)
+from provider.core.kinds.check.packages.document_labels import DOCUMENT_LABELS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.tables.check_document import (
+    DISCARD_LOST_DOCUMENTS,
+    UNREADABLE,
+    CheckDocument,
+    read_page,
 )
 from provider.errors import Conflict, Invalid, NotFound, Unavailable
 from provider.maintenance.erasure import delete_recordings, erase_order

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from provider.core.kinds.check.document_pages import READER_PATH, require_type
+from provider.core.kinds.check.document_reading.document_pages import READER_PATH, require_type
 from provider.errors import Invalid
 from tests import hostile_documents
 from tests.check_document_factories import CANARY

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from provider.core.kinds.check.jurisdictions import (
+from provider.core.kinds.check.adverse.jurisdictions import (
     BASES,
     BASIS_LABELS,
     JURISDICTIONS,

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from provider.core import kinds
 from provider.core.kinds import find_texts
 from provider.core.kinds.check import Check, Package
-from provider.core.kinds.check.legal_text_record import LegalTextRecord
+from provider.core.kinds.check.packages.legal_text_record import LegalTextRecord
 from provider.core.products.documents import Document
 from provider.errors import Invalid, NotFound
 from provider.services import Services

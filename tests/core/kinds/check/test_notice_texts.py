@@ -10,19 +10,19 @@ from sqlalchemy import func, select
 from provider.core.accounts import Account
 from provider.core.kinds import find_texts
 from provider.core.kinds.check import Check
-from provider.core.kinds.check import adverse_acts as acts
-from provider.core.kinds.check.adverse_action import NOTICES, AdverseNotice
-from provider.core.kinds.check.legal_text_record import LegalTextRecord, text_digest
-from provider.core.kinds.check.notice_pdf import render_notice_pdf
-from provider.core.kinds.check.notice_samples import MAX_NOTICE_LENGTH, translate_sample
-from provider.core.kinds.check.notice_text import (
+from provider.core.kinds.check.adverse import adverse_acts as acts
+from provider.core.kinds.check.adverse.notice_pdf import render_notice_pdf
+from provider.core.kinds.check.adverse.notice_samples import MAX_NOTICE_LENGTH, translate_sample
+from provider.core.kinds.check.adverse.notice_text import (
     NoticeScope,
     NoticeText,
     choose_text,
     end_text,
     save_text,
 )
-from provider.core.kinds.check.package import Package
+from provider.core.kinds.check.packages.legal_text_record import LegalTextRecord, text_digest
+from provider.core.kinds.check.packages.package import Package
+from provider.core.kinds.check.tables.adverse_action import NOTICES, AdverseNotice
 from provider.errors import Conflict, Invalid
 from provider.services import Services
 from tests import check_decision_factories, check_factories, factories

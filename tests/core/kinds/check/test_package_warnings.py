@@ -9,7 +9,7 @@ import pytest
 import provider
 from provider.core.kinds import KINDS
 from provider.core.kinds.check import Package
-from provider.core.kinds.check.content import Disclosure, LegalText
+from provider.core.kinds.check.packages.content import Disclosure, LegalText
 from provider.core.products.samples import load_sample_documents
 from tests import check_factories
 

@@ -4,9 +4,12 @@ import pytest
 from sqlalchemy import select
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.content import parse
-from provider.core.kinds.check.outside import do_by_hand
-from provider.core.kinds.check.referee_acts import (
+from provider.core.kinds.check.external_work import do_by_hand
+from provider.core.kinds.check.packages.content import parse
+from provider.core.kinds.check.packages.referee import Referee, parse_referee, read_referees
+from provider.core.kinds.check.packages.referee_questions import GENERAL_QUESTIONS
+from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES
+from provider.core.kinds.check.referees.referee_acts import (
     REFEREE_REMINDER,
     REMIND_REFEREES,
     IncompleteAnswers,
@@ -18,16 +21,13 @@ from provider.core.kinds.check.referee_acts import (
     record_referee_bounce,
     revoke_request,
 )
-from provider.core.kinds.check.referee_email import compose_email
-from provider.core.kinds.check.referee_questions import GENERAL_QUESTIONS
-from provider.core.kinds.check.referee_request import (
+from provider.core.kinds.check.referees.referee_email import compose_email
+from provider.core.kinds.check.tables.referee_request import (
     LINK_LIFETIME,
     REMINDER_DELAY,
     RefereeRequest,
     list_requests,
 )
-from provider.core.kinds.check.referees import Referee, parse_referee, read_referees
-from provider.core.kinds.check.screening_types import SCREENING_TYPES
 from provider.errors import Conflict, Invalid
 from provider.outbox import Message
 from provider.services import Services

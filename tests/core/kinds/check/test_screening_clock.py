@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider.core.kinds.check.screening_task import ScreeningTask
+from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.working_days import WorkingDays
 from tests.core.test_working_days import REGIONS, is_working_day
 

@@ -12,13 +12,14 @@ from provider.core.accounts import Account
 from provider.core.accounts.check_settings import ALWAYS, set_second_person
 from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.core.audit import Action, AuditEntry
-from provider.core.kinds.check import Check, adverse_acts
-from provider.core.kinds.check.adverse_action import WITHDRAWN_ACTION
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.adverse import adverse_acts
 from provider.core.kinds.check.decisions import RevisionForm, describe_revision, revise
 from provider.core.kinds.check.questions import answer
-from provider.core.kinds.check.referee_request import list_requests
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION
-from provider.core.kinds.check.vendor_order import Proposal, find_vendor_order
+from provider.core.kinds.check.tables.adverse_action import WITHDRAWN_ACTION
+from provider.core.kinds.check.tables.referee_request import list_requests
+from provider.core.kinds.check.tables.vendor_order import Proposal, find_vendor_order
 from provider.errors import Invalid
 from provider.maintenance import preview_retention
 from provider.services import Services

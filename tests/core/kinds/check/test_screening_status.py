@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.outside import do_by_hand
+from provider.core.kinds.check.external_work import do_by_hand
 from provider.core.kinds.check.screening_status import (
     ScreeningStatus,
     list_statuses,

@@ -8,14 +8,18 @@ import pytest
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.added_screening import list_addable_types
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.kinds.check.content import Screening, ScreeningSchema, load_screening
-from provider.core.kinds.check.countries import COUNTRY_CODES
-from provider.core.kinds.check.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.referee_acts import questions_of
-from provider.core.kinds.check.referee_questions import GENERAL_QUESTIONS
-from provider.core.kinds.check.screening_options import SCREENING_OPTIONS
-from provider.core.kinds.check.screening_types import PERFORMERS, SCREENING_TYPES, ScreeningType
+from provider.core.kinds.check.packages.content import Screening, ScreeningSchema, load_screening
+from provider.core.kinds.check.packages.countries import COUNTRY_CODES
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.referee_questions import GENERAL_QUESTIONS
+from provider.core.kinds.check.packages.screening_options import SCREENING_OPTIONS
+from provider.core.kinds.check.packages.screening_types import (
+    PERFORMERS,
+    SCREENING_TYPES,
+    ScreeningType,
+)
+from provider.core.kinds.check.referees.referee_acts import questions_of
 from provider.errors import Invalid
 from provider.services import Services
 from provider.texts import lazy_gettext

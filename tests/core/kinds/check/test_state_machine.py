@@ -26,7 +26,7 @@ from provider.core.kinds.check.disputes import (
 )
 from provider.core.kinds.check.screening_retention import delete_expired
 from provider.core.kinds.check.screening_status import list_statuses, may_read_report
-from provider.core.kinds.check.screening_task import OPEN_STATES
+from provider.core.kinds.check.tables.screening_task import OPEN_STATES
 from provider.core.orders import COMPLETED, CONSENTED, FINAL_STATUSES, PENDING
 from provider.errors import Conflict, Invalid, NotFound
 from tests import check_factories, factories

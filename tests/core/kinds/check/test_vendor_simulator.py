@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.vendor_simulator import PLAY_VENDORS, SCRIPTS
+from provider.core.kinds.check.vendors.vendor_simulator import PLAY_VENDORS, SCRIPTS
 from provider.outbox import Message, QueueName
 from provider.services import Services
 from tests import check_outside_factories

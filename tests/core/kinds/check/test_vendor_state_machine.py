@@ -18,16 +18,16 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.outside import do_by_hand
-from provider.core.kinds.check.vendor_acts import apply_answer, record_sent, send_again
-from provider.core.kinds.check.vendor_answer import MEANINGS, VendorAnswer, VendorRecord
-from provider.core.kinds.check.vendor_order import (
+from provider.core.kinds.check.external_work import do_by_hand
+from provider.core.kinds.check.tables.vendor_order import (
     ANSWERED,
     FAILED,
     RANKS,
     TO_SEND,
     VendorOrder,
 )
+from provider.core.kinds.check.vendors.vendor_acts import apply_answer, record_sent, send_again
+from provider.core.kinds.check.vendors.vendor_answer import MEANINGS, VendorAnswer, VendorRecord
 from provider.delivery.channels.connector import ConnectorChannel, VendorDelivery
 from provider.errors import Conflict
 from provider.maintenance import schema_version

@@ -11,8 +11,12 @@ from marshmallow import Schema
 from marshmallow.fields import Nested
 from playwright.sync_api import Page, expect
 
-from provider.core.kinds.check.content import LegalTextSchema, PackageSchema, ScreeningSchema
-from provider.core.kinds.check.referee_questions import RefereeQuestionSchema
+from provider.core.kinds.check.packages.content import (
+    LegalTextSchema,
+    PackageSchema,
+    ScreeningSchema,
+)
+from provider.core.kinds.check.packages.referee_questions import RefereeQuestionSchema
 from provider.core.products.documents import Document
 from provider.services import Services
 from provider.web.console.editor import texts

@@ -1,0 +1,1 @@
+"""The rules of an account that propose a decision, and their trial over past checks."""

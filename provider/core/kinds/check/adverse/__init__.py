@@ -1,0 +1,1 @@
+"""Adverse action: the notices, their texts, and the waiting times by jurisdiction."""

@@ -1,0 +1,1 @@
+"""Screenings that referees answer by a form."""

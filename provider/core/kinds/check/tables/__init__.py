@@ -1,0 +1,1 @@
+"""The tables beside a check, each with its states and queries."""

@@ -1,0 +1,1 @@
+"""Screenings that a vendor does: the connector, its requests and answers, and a simulator."""
