@@ -156,7 +156,7 @@ class ServerProcess(ProviderProcess):
         """Wait until the server answers. RuntimeError: it does not; the error ends with its log."""
         deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
         while self.process.poll() is None and time.monotonic() < deadline:
-            if self._is_ready():
+            if is_answering(self.port):
                 return self
             time.sleep(0.02)
         raise RuntimeError(f"the server does not answer: {self.log_tail()}")
@@ -166,15 +166,17 @@ class ServerProcess(ProviderProcess):
         super().kill()
         _wait_until_port_is_free(self.port)
 
-    def _is_ready(self) -> bool:
-        try:
-            with closing(
-                HTTPConnection("127.0.0.1", self.port, timeout=SERVER_TIMEOUT_SECONDS)
-            ) as connection:
-                connection.request("GET", "/health")
-                return bool(json.loads(connection.getresponse().read())["status"] == "alive")
-        except (OSError, HTTPException):
-            return False
+
+def is_answering(port: int) -> bool:
+    """Return whether a server at a port says that it is alive."""
+    try:
+        with closing(
+            HTTPConnection("127.0.0.1", port, timeout=SERVER_TIMEOUT_SECONDS)
+        ) as connection:
+            connection.request("GET", "/health")
+            return bool(json.loads(connection.getresponse().read())["status"] == "alive")
+    except (OSError, HTTPException):
+        return False
 
 
 def free_port() -> int:
