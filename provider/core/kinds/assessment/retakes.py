@@ -1,6 +1,8 @@
 """Retakes: a person who is invited again to a test that she has taken.
 
 The ATS's order is always accepted. The rule of the test decides when the candidate may start it.
+An attempt that was started counts, also if it was declined or never submitted: its questions were
+seen. One that the company cancelled does not count.
 The orders of one e-mail address within an account belong to one person. An erased order does not
 count.
 """
@@ -14,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds.assessment.document_options import BEST, FIRST, RetakeOptions
 from provider.core.labels import format_date
-from provider.core.orders import COMPLETED, PENDING, Order
+from provider.core.orders import CANCELLED, PENDING, Order
 from provider.core.orders.person import is_order_of_person
 from provider.core.orders.states import STARTED
 from provider.storage.database import acquire_advisory_lock
@@ -148,7 +150,7 @@ def _list_other_orders(session: Session, secret_box: SecretBox, order: Order) ->
         Order.product_id == order.product_id,
         Order.id != order.id,
         Order.started_at.is_not(None),
-        Order.status.in_((PENDING, COMPLETED)),
+        Order.status != CANCELLED,
     )
     return session.scalars(query.order_by(Order.id)).all()
 

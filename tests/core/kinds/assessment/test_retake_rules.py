@@ -103,6 +103,31 @@ def test_retake_not_allowed_is_refused_until_staff_allow_it(
     assert ("retake allowed", "Another job") in events
 
 
+@pytest.mark.parametrize("ending", ["decline", "expire", "cancel"])
+def test_started_attempt_without_a_submission_counts_unless_cancelled(
+    services: Services, clock: ManualClock, place: Place, ending: str
+) -> None:
+    first = place(retakes={"allowed": False})
+    second = place()
+    with services.db.writing() as session:
+        order = Assessment.find(session, first)
+        order.start(session, clock.now())
+        if ending == "decline":
+            order.decline(session, "", clock.now())
+        elif ending == "cancel":
+            order.cancel(session, ACTOR, "", clock.now())
+        ended_at = clock.now()
+    if ending == "expire":
+        with services.db.reading() as session:
+            ended_at = Assessment.find(session, first).expires_at
+        clock.advance(ended_at - clock.now())
+        with services.db.writing() as session:
+            order = Assessment.find(session, first)
+            order.apply_overdue_transition(session, services.secret_box, clock.now())
+    expected = None if ending == "cancel" else RetakeRefusal(ONCE, ended_at)
+    assert refusal(services, second) == expected
+
+
 def test_retake_while_the_other_attempt_runs_is_refused(services: Services, place: Place) -> None:
     first, second = place(retakes={"after_days": 0}), place()
     with services.db.writing() as session:
