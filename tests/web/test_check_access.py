@@ -219,6 +219,26 @@ def test_order_page_without_view_results_tells_no_outcome(
     assert not any(hint in page for hint in (*check_factories.SECRET_WORDS, RECORD_TEXT))
 
 
+@pytest.mark.parametrize(("role", "is_shown"), [("support", False), ("admin", True)])
+def test_records_and_notices_are_named_to_those_who_see_results(
+    services: Services, client: FlaskClient, order_id: str, role: str, is_shown: bool
+) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, order_id)
+        now = services.now()
+        check.record_event(session, "record added", "sam@provider.test", now, "Criminal record")
+        check.enqueue_email(session, "pre_adverse", now)
+    staff = ConsoleClient.signed_in(services, client, role)
+    pages = [
+        staff.get_text(path)
+        for path in (f"/console/orders/{order_id}", "/console/deliveries/?state=any")
+    ]
+    assert ("Record added" in pages[0], "Dispute by" in pages[0]) == (is_shown, is_shown)
+    for page in pages:
+        assert ("notice before a decision" in page.lower()) == is_shown
+        assert ("E-mail: about the order" in page) != is_shown
+
+
 @pytest.mark.parametrize("role", ["operator", "adjudicator", "admin"])
 def test_staff_of_another_account_get_404_for_every_route(
     services: Services, client: FlaskClient, pages_app: Flask, order_id: str, role: str

@@ -98,6 +98,11 @@ def waited_for_values() -> set[str]:
     }
 
 
+def result_events() -> frozenset[str]:
+    """Return the types of events and the topics of messages that tell of a result."""
+    return frozenset().union(*(kind.result_events for kind in KINDS.values()))
+
+
 def find_texts(session: Session, digest: str) -> list[RecordedText]:
     """Return the legal texts of all kinds with a SHA-256 in hex. Raises NotFound."""
     digest = digest.strip().lower()

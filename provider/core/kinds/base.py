@@ -247,6 +247,8 @@ class Kind:
     the staff; without it such an order waits.
     `emails_to_others` describes the e-mails about its orders to others than candidates.
     `follow_status` is called with each change of a status of the kind's orders, in its transaction.
+    `result_events` are types of events and topics of messages that tell of a result. Staff who may
+    not see results see none of them.
     `has_rated` takes a staff e-mail, and returns the condition that this person has rated an order,
     so that a hidden name may be shown.
     """
@@ -286,6 +288,7 @@ class Kind:
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
     follow_status: StatusSubscriber | None = None
     emails_to_others: EmailsToOthers | None = None
+    result_events: frozenset[str] = frozenset()
     has_rated: Callable[[str], ColumnElement[bool]] | None = None
 
     @property

@@ -16,6 +16,8 @@ from provider.core import audit
 from provider.core.account_limits import limit_to_accounts
 from provider.core.audit import Action, Fields
 from provider.core.candidate_names import CandidateNames
+from provider.core.kinds import result_events
+from provider.core.labels import label_for
 from provider.core.staff import INSTANCE_PERMISSIONS, Permission, StaffSession
 from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
@@ -147,6 +149,12 @@ def template_context() -> dict[str, Any]:
         "max_displayed_count": MAX_DISPLAYED_COUNT,
         "candidate_name": lambda order: candidate_names().name_of(order),
     }
+
+
+def topic_label(topic: str) -> str:
+    """Return what a message is about; a result is not named to staff who may not see results."""
+    is_secret = topic in result_events() and not may(Permission.VIEW_RESULTS)
+    return "About the order" if is_secret else label_for("event", topic)
 
 
 def cookie_name(services: Services) -> str:

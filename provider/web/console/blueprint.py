@@ -59,6 +59,10 @@ from provider.web.console.editor import (
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
 routes.context_processor(authentication.template_context)
+# A global, because imported macros see no variables of a context.
+routes.record(
+    lambda state: state.app.jinja_env.globals.update(topic_label=authentication.topic_label)
+)
 routes.register_error_handler(ProviderError, error_pages.render_error)
 for section in (
     home,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.audit import Action, AuditEntry
 from provider.core.emails.sent_email import SentEmail
+from provider.core.kinds import result_events
 from provider.core.labels import load_time_zone
 from provider.core.orders import Order, OrderEvent, OrderVisit
 from provider.core.staff import Permission
@@ -84,9 +85,15 @@ class TimelineEntry:
 
 
 def build_timeline(session: Session, order: Order) -> list[TimelineEntry]:
-    """Return an order's entries, oldest first; an event precedes its messages."""
+    """Return an order's entries, oldest first; an event precedes its messages.
+
+    Events that tell of a result are left out for staff who may not see results.
+    """
+    hidden = frozenset() if may(Permission.VIEW_RESULTS) else result_events()
     entries = [
-        TimelineEntry(event.occurred_at, event.revision, event=event) for event in order.events
+        TimelineEntry(event.occurred_at, event.revision, event=event)
+        for event in order.events
+        if event.type not in hidden
     ]
     views = [build_delivery_view(row, order) for row in outbox.history(session, order.public_id)]
     if candidate_names().is_hidden(order):  # a mail server's answer has the address

@@ -54,6 +54,7 @@ from provider.core.kinds.check.tables.adverse_action import (
     ACTION_LABELS,
     ADVERSE_WITHDRAWN,
     FINAL_ADVERSE,
+    NOTICES,
     PRE_ADVERSE,
     READY,
     STOPPED,
@@ -80,6 +81,18 @@ from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
+
+RESULT_EVENTS = frozenset(
+    {
+        *("record added", "record corrected", "record removed"),
+        *("dispute opened", "dispute retracted", "dispute answered", ANSWER_EMAIL),
+        *("decision proposed", "decision confirmed", "decision sent back"),
+        *NOTICES,
+        *(f"notice {purpose}" for purpose in NOTICES),
+        *("notice clock stopped", "notice clock went on", "notice time over"),
+        *("notice sent again", "notice handed over"),
+    }
+)
 
 
 def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
@@ -189,6 +202,7 @@ KIND = Kind(
     play_step=play_step,
     follow_status=follow_status,
     emails_to_others=EMAILS_TO_REFEREES,
+    result_events=RESULT_EVENTS,
     folder=Path(__file__).parent,
     labels={
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
