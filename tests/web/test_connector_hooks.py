@@ -108,9 +108,9 @@ def test_changed_result_is_noted_and_first_one_stays(
     key = read_vendor_order(services, check).key
     for payload in (RESULT, {"state": "clear"}, {"state": "clear"}):
         call(services, client, connector_id, key, payload)
-    proposal = read_vendor_order(services, check).get_proposal(services.secret_box)
-    assert proposal
-    assert proposal.outcome == "consider"
+    result = read_vendor_order(services, check).get_result(services.secret_box)
+    assert result
+    assert result.outcome == "consider"
     with services.db.reading() as session:
         types = [event.type for event in session.scalars(select(OrderEvent))]
     assert types.count("vendor changed answer") == 1

@@ -31,8 +31,8 @@ from provider.core.kinds.check.tables.referee_request import (
 from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.kinds.check.tables.vendor_order import (
     FAILED,
-    Proposal,
     VendorOrder,
+    VendorResult,
     list_vendor_orders,
 )
 from provider.core.kinds.check.vendors.vendor_acts import send_again
@@ -68,7 +68,7 @@ class OutsideRow:
     requests: list[RequestRow] = field(default_factory=list)
     named: list[Referee] = field(default_factory=list)
     vendor_order: VendorOrder | None = None
-    proposal: Proposal | None = None
+    result: VendorResult | None = None
     record_count: int = 0
 
     @property
@@ -220,7 +220,7 @@ def _rows(session: Session, check: Check) -> list[OutsideRow]:
                 ],
                 named_referees(check, secret_box, screening),
                 vendor_order,
-                vendor_order.get_proposal(secret_box) if vendor_order else None,
+                vendor_order.get_result(secret_box) if vendor_order else None,
                 sum(record.removed_at is None for record in records),
             )
         )

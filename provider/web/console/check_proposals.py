@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.adjudication.matrix import find_active, propose_outcomes
-from provider.core.kinds.check.adjudication.rules import Proposal
+from provider.core.kinds.check.adjudication.rules import RuleProposal
 from provider.core.kinds.check.current_check import find_newer_check
 from provider.core.kinds.check.decisions import (
     describe_revision,
@@ -23,7 +23,7 @@ from provider.services import current_services
 from provider.web.console.authentication import current_staff, may
 
 
-def find_proposals(session: Session, check: Check) -> Mapping[str, Proposal]:
+def find_proposals(session: Session, check: Check) -> Mapping[str, RuleProposal]:
     """Return what the account's rules propose, by screening; empty where none are on."""
     matrix = find_active(session, check.account_id)
     if matrix is None or check.status != CONSENTED:

@@ -262,9 +262,9 @@ def test_polls_take_the_result_to_the_staff(
     poll(services, clock)
     answered = read_vendor_order(services, check)
     assert (answered.state, answered.next_poll_at, answered.last_error) == ("answered", None, "")
-    proposal = answered.get_proposal(services.secret_box)
-    assert proposal
-    assert (proposal.outcome, proposal.text) == ("consider", "One entry of zimtstern")
+    result = answered.get_result(services.secret_box)
+    assert result
+    assert (result.outcome, result.text) == ("consider", "One entry of zimtstern")
     assert task_state(services, check, TASK) == "in progress"
     with services.db.reading() as session:
         order = Check.find(session, check)

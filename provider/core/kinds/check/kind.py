@@ -147,8 +147,8 @@ def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
     """Return what referees and vendors have answered."""
     session = object_session(check)
     assert session
-    proposals = {
-        vendor_order.screening: vendor_order.get_proposal(secret_box)
+    results = {
+        vendor_order.screening: vendor_order.get_result(secret_box)
         for vendor_order in list_vendor_orders(session, check.id)
     }
     return {
@@ -160,7 +160,7 @@ def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             }
             for request in list_requests(session, check.id)
         ],
-        "vendor_answers": {key: vars(value) for key, value in proposals.items() if value},
+        "vendor_answers": {key: vars(value) for key, value in results.items() if value},
     }
 
 

@@ -17,7 +17,7 @@ from provider.core.kinds.check.adjudication.matrix import (
     retire_active,
     save_draft,
 )
-from provider.core.kinds.check.adjudication.rules import Proposal, Rule, propose
+from provider.core.kinds.check.adjudication.rules import Rule, RuleProposal, propose
 from provider.core.kinds.check.adjudication.trial import try_over_past_checks
 from provider.core.kinds.check.tables.found_record import FoundRecord
 from provider.errors import Conflict, Invalid
@@ -50,17 +50,17 @@ def test_rule_matches_records_of_at_most_its_age(day: date | None, is_matched: b
 def test_proposal_is_the_heaviest_of_the_first_matching_rules() -> None:
     rules = [Rule.parse(row) for row in RULES]
     old, new = record(day=date(2001, 1, 1)), record(day=date(2026, 1, 1))
-    assert propose(rules, [], "other", TODAY) == Proposal("clear")
-    assert propose(rules, [old], "other", TODAY) == Proposal("clear", 3, 1)
-    assert propose(rules, [old, new], "other", TODAY) == Proposal("consider", 2, 2)
+    assert propose(rules, [], "other", TODAY) == RuleProposal("clear")
+    assert propose(rules, [old], "other", TODAY) == RuleProposal("clear", 3, 1)
+    assert propose(rules, [old, new], "other", TODAY) == RuleProposal("consider", 2, 2)
     unknown = record(kind="debt")
-    assert propose(rules, [old, new, unknown], "other", TODAY) == Proposal("escalate", None, 3)
+    assert propose(rules, [old, new, unknown], "other", TODAY) == RuleProposal("escalate", None, 3)
 
 
 def test_proposal_leaves_out_removed_records() -> None:
     removed = record(kind="debt")
     removed.removed_at = factories.present()
-    assert propose([], [removed], "other", TODAY) == Proposal("clear")
+    assert propose([], [removed], "other", TODAY) == RuleProposal("clear")
 
 
 def test_rule_of_a_screening_type_matches_that_type_only() -> None:
@@ -107,12 +107,12 @@ def test_matrix_versions_are_kept_and_one_is_on(services: Services) -> None:
 
 
 def test_outcome_other_than_the_proposal_needs_a_note() -> None:
-    proposal = Proposal("consider", 1, 1)
+    proposal = RuleProposal("consider", 1, 1)
     with pytest.raises(Invalid, match="Criminal record: the outcome differs"):
         require_explanation(proposal, "clear", " ", "Criminal record")
     require_explanation(proposal, "clear", "A namesake", "Criminal record")
     require_explanation(proposal, "consider", "", "Criminal record")
-    require_explanation(Proposal("escalate"), "clear", "", "Criminal record")
+    require_explanation(RuleProposal("escalate"), "clear", "", "Criminal record")
     require_explanation(None, "clear", "", "Criminal record")
 
 
@@ -132,4 +132,4 @@ def test_trial_compares_rules_with_the_decisions_of_people(services: Services) -
         assert escalating.rows[2] == ("escalate", 0, 1)
         assert escalating.different == []
         proposals = propose_outcomes(check, rules, services.now())
-        assert proposals["record"] == Proposal("clear", 3, 1)
+        assert proposals["record"] == RuleProposal("clear", 3, 1)

@@ -19,7 +19,7 @@ from provider.core.kinds.check.questions import answer
 from provider.core.kinds.check.screening_retention import SCREENING_RETENTION
 from provider.core.kinds.check.tables.adverse_action import WITHDRAWN_ACTION
 from provider.core.kinds.check.tables.referee_request import list_requests
-from provider.core.kinds.check.tables.vendor_order import Proposal, find_vendor_order
+from provider.core.kinds.check.tables.vendor_order import VendorResult, find_vendor_order
 from provider.errors import Invalid
 from provider.maintenance import preview_retention
 from provider.services import Services
@@ -357,7 +357,7 @@ def test_referees_and_answers_of_vendors_go_with_their_screening(
         check, box = Check.find(session, public_id), services.secret_box
         vendor_order = find_vendor_order(session, check.id, "record")
         assert vendor_order
-        vendor_order.set_proposal(box, Proposal("consider", "A text of quassia"))
+        vendor_order.set_result(box, VendorResult("consider", "A text of quassia"))
         for key in ("references", "record"):
             check.record_finding(session, box, key, "clear", "", ACTOR, services.now())
         check.conclude(session, box, ACTOR, services.now())
@@ -368,5 +368,5 @@ def test_referees_and_answers_of_vendors_go_with_their_screening(
         assert list_requests(session, check.id) == []
         vendor_order = find_vendor_order(session, check.id, "record")
         assert vendor_order
-        assert vendor_order.get_proposal(services.secret_box) is None
+        assert vendor_order.get_result(services.secret_box) is None
         assert [finding.status for finding in check.findings] == ["clear", "clear"]

@@ -232,7 +232,7 @@ class VendorMachine(RuleBasedStateMachine):
             self.has_result = True
             assert vendor_order.answer_encrypted is not None
         if self.has_result:
-            assert vendor_order.get_proposal(self.services.secret_box) is not None
+            assert vendor_order.get_result(self.services.secret_box) is not None
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from provider.core.kinds.check.adjudication.rules import MAX_RULES, Proposal, Rule, propose
+from provider.core.kinds.check.adjudication.rules import MAX_RULES, Rule, RuleProposal, propose
 from provider.core.labels import load_time_zone
 from provider.errors import Conflict, Invalid
 from provider.storage.database import Base
@@ -139,7 +139,7 @@ def retire_active(
 
 def propose_outcomes(
     check: "Check", rules: Sequence[Rule], moment: datetime
-) -> dict[str, Proposal]:
+) -> dict[str, RuleProposal]:
     """Return what the rules propose for each screening of a check, by its key.
 
     The age of a record counts to the day of `moment` in the account's time zone.
@@ -157,7 +157,7 @@ def propose_outcomes(
 
 
 def require_explanation(
-    proposal: Proposal | None, status: str, note: str, screening_name: str
+    proposal: RuleProposal | None, status: str, note: str, screening_name: str
 ) -> None:
     """Raise Invalid for an outcome that differs from the proposal without a private note."""
     if proposal and proposal.status and status != proposal.status and not note.strip():

@@ -81,7 +81,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class RuleProposal:
     """The disposition that the rules propose for one screening.
 
     `rule_number` counts the rules from 1. It is None where no rule decided: without a record, or
@@ -100,11 +100,11 @@ class Proposal:
 
 def propose(
     rules: Sequence[Rule], records: Iterable[FoundRecord], screening_type: str, today: date
-) -> Proposal:
+) -> RuleProposal:
     """Return the heaviest disposition of the records; clear for a screening without one."""
     standing = [record for record in records if record.removed_at is None]
     proposals = [
-        Proposal(*_decide(rules, record, screening_type, today), len(standing))
+        RuleProposal(*_decide(rules, record, screening_type, today), len(standing))
         for record in standing
     ]
     return max(proposals, key=lambda proposal: _WEIGHTS[proposal.disposition], default=NO_RECORD)
@@ -115,7 +115,7 @@ def heaviest(dispositions: Iterable[str]) -> str:
     return max(dispositions, key=_WEIGHTS.__getitem__, default=CLEAR)
 
 
-NO_RECORD = Proposal(CLEAR)
+NO_RECORD = RuleProposal(CLEAR)
 
 
 def _decide(

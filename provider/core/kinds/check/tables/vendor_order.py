@@ -55,7 +55,7 @@ _POLLED_SQL = text("next_poll_at IS NOT NULL")
 
 
 @dataclass(frozen=True)
-class Proposal:
+class VendorResult:
     """The outcome that a vendor proposes, and its text. A person decides.
 
     Without an outcome the text says why the vendor failed.
@@ -121,15 +121,15 @@ class VendorOrder(Base):
     def may_become(self, state: str) -> bool:
         return RANKS[state] > RANKS[self.state]
 
-    def get_proposal(self, secret_box: SecretBox) -> Proposal | None:
+    def get_result(self, secret_box: SecretBox) -> VendorResult | None:
         """Return what the vendor proposes; None before its result."""
         if self.answer_encrypted is None:
             return None
         entry = json.loads(secret_box.decrypt(self.answer_encrypted, self._path))
-        return Proposal(entry["outcome"], entry["text"])
+        return VendorResult(entry["outcome"], entry["text"])
 
-    def set_proposal(self, secret_box: SecretBox, proposal: Proposal) -> None:
-        entry: dict[str, Any] = {"outcome": proposal.outcome, "text": proposal.text}
+    def set_result(self, secret_box: SecretBox, result: VendorResult) -> None:
+        entry: dict[str, Any] = {"outcome": result.outcome, "text": result.text}
         encoded = json.dumps(entry, ensure_ascii=False)
         self.answer_encrypted = secret_box.encrypt(encoded, self._path)
 

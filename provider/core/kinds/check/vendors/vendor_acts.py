@@ -30,8 +30,8 @@ from provider.core.kinds.check.tables.vendor_order import (
     SENT,
     TO_SEND,
     WITHDRAWN,
-    Proposal,
     VendorOrder,
+    VendorResult,
     find_vendor_order,
     list_vendor_orders,
 )
@@ -131,7 +131,7 @@ def apply_answer(
         _take_result(session, secret_box, check, task, vendor_order, answer, now)
     elif new_state == FAILED:
         if answer.text:  # encrypted: it may name the candidate
-            vendor_order.set_proposal(secret_box, Proposal("", answer.text))
+            vendor_order.set_result(secret_box, VendorResult("", answer.text))
         _fail(session, check, task, vendor_order, "The vendor reports an error", now)
     check.update_progress(session)
     return True
@@ -236,8 +236,8 @@ def _take_result(
     answer: VendorAnswer,
     now: datetime,
 ) -> None:
-    """Store the records and the proposal. The task goes to the staff, who decide."""
-    vendor_order.set_proposal(secret_box, Proposal(answer.meaning, answer.text))
+    """Store the records and the result. The task goes to the staff, who decide."""
+    vendor_order.set_result(secret_box, VendorResult(answer.meaning, answer.text))
     vendor_order.answer_digest = _digest(answer)
     vendor_order.answered_at, vendor_order.next_poll_at = now, None
     vendor_order.last_error = ""
