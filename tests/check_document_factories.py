@@ -19,7 +19,7 @@ from provider.services import Services
 from tests import check_factories
 from tests import factories as base_factories
 
-SCREENINGS = [
+SCREENINGS: list[dict[str, Any]] = [
     {"key": "identity", "name": "Identity", "type": "identity", "asks": ["full_name"]},
     {
         "key": "dbs",

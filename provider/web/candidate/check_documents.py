@@ -43,8 +43,11 @@ from provider.core.kinds.check.documents import (
     stored_documents,
     stored_upload,
 )
-from provider.core.kinds.check.packages.document_labels import DOCUMENT_LABELS, label_of
-from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.document_slots import (
+    DOCUMENT_LABELS,
+    DOCUMENT_SLOTS,
+    label_of,
+)
 from provider.core.kinds.check.tables.check_document import SMALL_PAGE, CheckDocument, read_page
 from provider.core.orders import PENDING
 from provider.errors import Conflict, Invalid, NotFound, ProviderError, Unavailable

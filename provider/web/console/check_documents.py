@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.documents import ask_again, describe_use, find_document
-from provider.core.kinds.check.packages.document_labels import label_of
+from provider.core.kinds.check.packages.document_slots import label_of
 from provider.core.kinds.check.tables.check_document import CheckDocument, read_page
 from provider.core.staff import Permission
 from provider.errors import Conflict, NotFound

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.tables.check_document import RECEIVED, UNREADABLE, list_documents
+from provider.core.kinds.check.needed_documents import find_missing
+from provider.core.kinds.check.tables.check_document import UNREADABLE, list_documents
 from provider.core.kinds.check.tables.referee_request import BOUNCED, SENT, list_requests
 from provider.core.kinds.check.tables.screening_task import (
     ASKED,
@@ -34,8 +35,8 @@ def _is_awaited(session: Session, check: Check, task: ScreeningTask) -> bool:
         return True
     documents = list_documents(session, check)
     refused = {document.slot for document in documents if document.state == UNREADABLE}
-    readable = {document.slot for document in documents if document.state == RECEIVED}
-    return bool((refused - readable) & set(check.find_screening(task.key).documents))
+    needed = refused.intersection(check.find_screening(task.key).documents)
+    return bool(find_missing(needed, documents))
 
 
 def _state_after_wait(session: Session, check: Check, task: ScreeningTask) -> str:

@@ -14,8 +14,7 @@ from provider.core.kinds.check.document_reading import clamd
 from provider.core.kinds.check.document_reading.document_pages import draw_pages, require_type
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.needed_documents import find_missing, needed_slots
-from provider.core.kinds.check.packages.document_labels import DOCUMENT_LABELS
-from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_LABELS, DOCUMENT_SLOTS
 from provider.core.kinds.check.tables.check_document import (
     DELETED,
     DISPUTE_SLOT,

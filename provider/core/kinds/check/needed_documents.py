@@ -1,5 +1,6 @@
 """Which documents the screenings of a check need, and which of them are missing."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from provider.core.kinds.check.packages.content import Screening
@@ -19,6 +20,7 @@ def needed_slots(screenings: Iterable[Screening]) -> dict[str, list[Text]]:
 
 
 def find_missing(slots: Iterable[str], documents: Iterable[CheckDocument]) -> list[str]:
-    """Return the slots without a readable document."""
-    sent = {entry.slot for entry in documents if entry.state == RECEIVED}
-    return [name for name in slots if name not in sent]
+    """Return the slots without a readable document, or without enough different ones."""
+    sent = {(entry.slot, entry.label) for entry in documents if entry.state == RECEIVED}
+    counts = Counter(slot for slot, _ in sent)
+    return [name for name in slots if counts[name] < DOCUMENT_SLOTS[name].min_choices]

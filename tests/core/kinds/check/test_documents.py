@@ -22,8 +22,7 @@ from provider.core.kinds.check.documents import (
     require_open_slot,
     stored_upload,
 )
-from provider.core.kinds.check.packages.document_labels import DOCUMENT_LABELS
-from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_LABELS, DOCUMENT_SLOTS
 from provider.core.kinds.check.tables.check_document import (
     DISCARD_LOST_DOCUMENTS,
     UNREADABLE,
@@ -323,3 +322,24 @@ def test_export_of_person_has_readable_pages(
     assert page.read_bytes() == page_of(services, document_id)
     tables = json.loads((folder / "data.json").read_text())["orders"][0]["tables"]
     assert tables["check_documents"][0]["slot"] == "identity"
+
+
+def test_group_2_needs_two_different_documents(services: Services) -> None:
+    screening = factories.SCREENINGS[0] | {"documents": ["dbs_group_2"]}
+    product = check_factories.create_package(services, screenings=[screening])
+    public_id = check_factories.place_check(services, product)
+
+    def missing() -> list[str]:
+        with services.db.reading() as session:
+            return missing_slots(session, Check.find(session, public_id))
+
+    for number, (label, expected) in enumerate(
+        (
+            ("bank_statement", ["dbs_group_2"]),
+            ("bank_statement", ["dbs_group_2"]),  # the other side of the same statement
+            ("utility_bill", []),
+        )
+    ):
+        content = factories.jpeg(width=120 + number)
+        factories.send_document(services, public_id, "dbs_group_2", content, label)
+        assert missing() == expected

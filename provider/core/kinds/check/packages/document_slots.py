@@ -1,4 +1,4 @@
-"""The documents that a screening may need from a candidate."""
+"""The documents that a screening may need from a candidate, and what each may be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,15 @@ from provider.texts import lazy_gettext as _
 
 @dataclass(frozen=True)
 class DocumentSlot:
-    """A document of the candidate. `max_files` files may show it, such as front and back."""
+    """A document of the candidate. `max_files` files may show it, such as front and back.
+
+    `min_choices` is how many different documents of the slot's DOCUMENT_LABELS are needed.
+    """
 
     label: LazyText
     hint: Text = ""
     max_files: int = 2
+    min_choices: int = 1
 
 
 DOCUMENT_SLOTS: Mapping[str, DocumentSlot] = {
@@ -34,9 +38,34 @@ DOCUMENT_SLOTS: Mapping[str, DocumentSlot] = {
     "dbs_group_2": DocumentSlot(
         _("Documents of group 2"),
         _("Two of: bank statement, council tax statement, utility bill, benefit statement"),
-        4,
+        max_files=4,
+        min_choices=2,
     ),
     "licence": DocumentSlot(_("Professional licence")),
     "certificate": DocumentSlot(_("Certificate or diploma"), max_files=4),
     "document": DocumentSlot(_("Document"), max_files=10),
 }
+
+DOCUMENT_LABELS: Mapping[str, Mapping[str, LazyText]] = {
+    "dbs_group_1": {
+        "passport": _("Passport"),
+        "residence_permit": _("Biometric residence permit"),
+        "driving_licence": _("Photocard driving licence"),
+        "birth_certificate": _("Birth certificate"),
+        "adoption_certificate": _("Adoption certificate"),
+    },
+    "dbs_group_2": {
+        "bank_statement": _("Bank or building society statement"),
+        "council_tax": _("Council tax statement"),
+        "utility_bill": _("Utility bill"),
+        "benefit_statement": _("Benefit statement"),
+        "mortgage_statement": _("Mortgage statement"),
+        "p45_p60": _("P45 or P60 statement"),
+        "marriage_certificate": _("Marriage or civil partnership certificate"),
+    },
+}
+
+
+def label_of(slot: str, label: str) -> LazyText | str:
+    """Return which document a file shows; empty where the slot has no choice."""
+    return DOCUMENT_LABELS.get(slot, {}).get(label, "")
