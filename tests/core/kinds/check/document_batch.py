@@ -13,6 +13,10 @@ import os
 import sys
 from pathlib import Path
 
+# Far more than a file needs: on a busy machine a process with low priority waits. The limits of CPU
+# time and memory are the reader's.
+WALL_CLOCK_SECONDS = 120
+
 
 def main() -> None:
     spec = importlib.util.spec_from_file_location("document_reader", sys.argv[1])
@@ -30,7 +34,7 @@ def main() -> None:
         if not process_id:
             os.close(receiver)
             with os.fdopen(sender, "wb") as pipe:
-                reader.set_limits(10)
+                reader.set_limits(WALL_CLOCK_SECONDS)
                 verdict, pages = reader.judge(content, content_type)
                 pipe.write(json.dumps(verdict).encode() + b"\n")
                 for _, _, page, small in pages:
