@@ -1,7 +1,7 @@
 """The pages of the candidate's details: before the consent, and to correct them afterwards.
 
 Before the consent each form is saved as it is, complete or not. Afterwards only complete values
-replace those that the candidate agreed to give, and only until the work begins.
+replace those that the candidate agreed to give, and only until a screening that needs them begins.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,8 @@ from provider.core.kinds.check.packages.detail_fields import MAX_ROWS, Problem, 
 from provider.core.kinds.check.packages.detail_groups import (
     DetailGroup,
     find_group,
-    list_groups,
     list_reasons,
+    select_groups,
 )
 from provider.core.kinds.check.packages.detail_parts import MAX_AGE_YEARS
 from provider.core.kinds.check.packages.detail_value import DetailValue
@@ -92,7 +92,7 @@ def corrections(public_id: str) -> ResponseReturnValue:
         return render_template(
             "candidate/check/corrections.html",
             **_context(candidate_request),
-            groups=list_groups(check.content),
+            groups=select_groups(check.correctable_details),
             descriptions=check.decrypt_details(current_services().secret_box),
         )
 
@@ -103,6 +103,8 @@ def correction_form(public_id: str, group: str) -> ResponseReturnValue:
         check = candidate_request.order
         if not check.can_correct_details:
             return redirect_to_landing(public_id)
+        if not _find_correctable(check, group).names:
+            return redirect(url_for(".corrections", public_id=public_id))
         values = check.detail_values(current_services().secret_box)
         return _render_form(candidate_request, group, values)
 
@@ -119,6 +121,7 @@ def correct(public_id: str, group: str) -> ResponseReturnValue:
             typed = read_values(request.form, names, default_country(check))
             stored = check.detail_values(secret_box)
             changed, conflicts = find_changed(request.form, typed, stored)
+            check.require_correctable(changed)
             if action.name != "continue":
                 return _render_form(candidate_request, group, apply_action(typed, action))
             if conflicts:
@@ -155,6 +158,13 @@ def _require_group(check: Check, name: str) -> DetailGroup:
     if group is None:
         raise NotFound("There is no such page")
     return group
+
+
+def _find_correctable(check: Check, name: str) -> DetailGroup:
+    """Return a group with those of its details that the candidate may still correct."""
+    group = _require_group(check, name)
+    correctable = check.correctable_details
+    return DetailGroup(group.title, tuple(name for name in group.names if name in correctable))
 
 
 def _removes_unseen_row(action: Action, stored: Mapping[str, DetailValue]) -> bool:
@@ -199,12 +209,13 @@ def _render_form(
     notice: str = "",
 ) -> str:
     check, now = candidate_request.order, candidate_request.now
-    shown_group = _require_group(check, group)
+    is_correction = check.status != PENDING
+    find_shown = _find_correctable if is_correction else _require_group
+    shown_group = find_shown(check, group)
     stored = check.detail_values(current_services().secret_box)
     problems: Iterable[Problem] = ()
     if is_checked:
         problems = find_problems(check.content.requested_details, {**stored, **values}, now)
-    is_correction = check.status != PENDING
     steps = {} if is_correction else step_context(check, FORM, group=group)
     return render_template(
         "candidate/check/details.html",

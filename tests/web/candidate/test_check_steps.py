@@ -7,7 +7,8 @@ from flask.testing import FlaskClient
 
 from provider.core.kinds.check import Check
 from provider.services import Services
-from tests import check_factories, factories
+from tests import check_factories, check_outside_factories, factories
+from tests.check_outside_factories import REFEREE_SCREENING
 from tests.check_way import give_consent, open_invitation, send, walk, way
 from tests.core.kinds.check.test_consent_proof import LEGAL_TEXTS
 
@@ -151,12 +152,43 @@ def test_correction_after_the_work_has_begun_is_refused(
     path = way(consented, "corrections/names")
     page = client.get(path).text
     with services.db.writing() as session:
-        Check.find(session, consented).tasks[0].started_at = services.now()
+        for task in Check.find(session, consented).tasks:
+            task.started_at = services.now()
     data = {"csrf_token": factories.csrf_token(page), "full_name.0.family": "Marrero"}
     assert client.post(path, data=data).status_code == 409
     for page_path in (path, way(consented, "corrections")):
         assert client.get(page_path).location == f"/c/o/{consented}/"
     assert "Correct what you typed" not in client.get(f"/c/o/{consented}/").text
+
+
+def test_details_of_a_begun_screening_only_are_locked(
+    services: Services, client: FlaskClient
+) -> None:
+    jobs = {"key": "jobs", "name": "Jobs", "asks": ["full_name", "former_names", "employers"]}
+    placed = check_outside_factories.place_check(services, REFEREE_SCREENING, jobs)
+    open_invitation(services, client, placed)
+    check_factories.give_consent(
+        services, placed, referees=check_outside_factories.REFEREE_LINES, former_names=[]
+    )
+    assert "Correct what you typed" in client.get(f"/c/o/{placed}/").text
+    overview = client.get(way(placed, "corrections")).text
+    for group, is_offered in (("names", True), ("employers", True), ("referees", False)):
+        assert (f"corrections/{group}" in overview) == is_offered
+    assert "Marrero-Quux" not in overview
+    overview_path = way(placed, "corrections")
+    assert client.get(way(placed, "corrections/referees")).location == overview_path
+    path = way(placed, "corrections/names")
+    page = client.get(path).text
+    assert "former_names" in page
+    assert "full_name" not in page
+    forged = send(client, path, **{"full_name.0.family": "Marrero"})
+    assert forged.status_code == 409
+    assert "The work on your check has begun" in forged.text
+    forged = send(client, path, way(placed, "corrections/referees"), **{"referees.none": "1"})
+    assert forged.status_code == 409
+    saved = send(client, path, **{"former_names.0.name": "Quince"})
+    assert (saved.status_code, saved.location) == (303, overview_path)
+    assert load_events(services, placed)[-1][0] == "details changed"
 
 
 def test_evidence_is_for_this_candidate_only_and_not_cached(

@@ -1,12 +1,12 @@
 """The details of a check's candidate: saved as they are typed, and corrected afterwards."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Mapped, Session
 
-from provider.core.kinds.check.packages.content import PackageContent
+from provider.core.kinds.check.packages.content import PackageContent, Screening
 from provider.core.kinds.check.packages.detail_fields import (
     DETAIL_FIELDS,
     IncompleteForm,
@@ -32,6 +32,9 @@ class SavedDetails:
 
         @property
         def content(self) -> PackageContent: ...
+
+        @property
+        def screenings(self) -> tuple[Screening, ...]: ...
 
         def record_event(
             self, session: Session, event_type: str, actor: str, now: datetime, note: str = ""
@@ -82,11 +85,29 @@ class SavedDetails:
         return find_problems(self.content.requested_details, self.detail_values(secret_box), now)
 
     @property
+    def correctable_details(self) -> frozenset[str]:
+        """The details that the candidate may change: no screening that has begun asks for them."""
+        if self.status != CONSENTED:
+            return frozenset()
+        begun = {task.key for task in self.tasks if task.started_at or task.done_at}
+        locked = {
+            name
+            for screening in self.screenings
+            if screening.key in begun
+            for name in screening.asks
+        }
+        return frozenset(self.content.requested_details) - locked
+
+    @property
     def can_correct_details(self) -> bool:
-        """Whether the candidate may change her details: until somebody has begun to work."""
-        return self.status == CONSENTED and not any(
-            task.started_at or task.done_at for task in self.tasks
-        )
+        """Whether the candidate may still change one of her details."""
+        return bool(self.correctable_details)
+
+    def require_correctable(self, details: Iterable[str]) -> None:
+        """Raise Conflict unless these details may be changed, or any at all where none is named."""
+        correctable = self.correctable_details
+        if not correctable or not correctable.issuperset(details):
+            raise Conflict("The work on your check has begun, so that it cannot be changed here")
 
     def correct_details(
         self,
@@ -96,8 +117,7 @@ class SavedDetails:
         now: datetime,
     ) -> None:
         """Replace details after the consent, and record which. Raises IncompleteForm."""
-        if not self.can_correct_details:
-            raise Conflict("The work on your check has begun, so that it cannot be changed here")
+        self.require_correctable(values)
         all_values = {**self.detail_values(secret_box), **values}
         problems = find_problems(self.content.requested_details, all_values, now)
         if problems := [problem for problem in problems if problem.detail in values]:

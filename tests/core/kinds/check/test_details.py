@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.packages.addresses import address_parts, subdivisions
@@ -16,8 +17,9 @@ from provider.core.kinds.check.packages.detail_samples import SAMPLE_DETAILS
 from provider.core.kinds.check.packages.detail_value import DetailValue
 from provider.core.kinds.check.packages.national_ids import is_national_id
 from provider.core.kinds.check.tables.consent import CandidateDetail
+from provider.errors import Conflict
 from provider.services import Services
-from tests import check_factories
+from tests import check_factories, check_outside_factories
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 LONDON = SAMPLE_DETAILS["address"]
@@ -163,3 +165,31 @@ def test_older_plain_texts_of_a_check_are_readable(services: Services) -> None:
         check = Check.find(session, public_id)
         details = check.decrypt_details(services.secret_box)
         assert details == {"employers": "Bakery\nLaundry"}
+
+
+def test_correction_is_locked_by_a_begun_screening_that_asks(services: Services) -> None:
+    jobs = {"key": "jobs", "name": "Jobs", "asks": ["full_name", "employers"]}
+    check_id = check_outside_factories.place_consented_check(
+        services, check_outside_factories.REFEREE_SCREENING, jobs
+    )
+    new_employers = {"employers": DetailValue(is_none=True)}
+    with services.db.writing() as session:
+        check = Check.find(session, check_id)
+        assert check.find_task("references").started_at
+        assert check.correctable_details == {"employers"}
+        names = {"full_name": DetailValue.from_data({"family": "Marrero"})}
+        with pytest.raises(Conflict, match="has begun"):
+            correct(session, services, check, new_employers | names)
+        assert not check.detail_values(services.secret_box)["employers"].is_none
+        correct(session, services, check, new_employers)
+        assert check.detail_values(services.secret_box)["employers"].is_none
+        check.find_task("jobs").started_at = services.now()
+        assert not check.can_correct_details
+        with pytest.raises(Conflict, match="has begun"):
+            correct(session, services, check, new_employers)
+
+
+def correct(
+    session: Session, services: Services, check: Check, values: dict[str, DetailValue]
+) -> None:
+    check.correct_details(session, services.secret_box, values, services.now())

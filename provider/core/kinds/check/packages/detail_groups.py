@@ -1,6 +1,6 @@
 """The groups of details: each is one page of the candidate."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from provider.core.kinds.check.packages.content import PackageContent
@@ -31,9 +31,13 @@ DETAIL_GROUPS: Mapping[str, DetailGroup] = {
 
 def list_groups(content: PackageContent) -> list[tuple[str, DetailGroup]]:
     """Return (name, group) of the pages that a package needs, with the details it needs."""
-    requested = content.requested_details
+    return select_groups(content.requested_details)
+
+
+def select_groups(details: Collection[str]) -> list[tuple[str, DetailGroup]]:
+    """Return (name, group) of the pages of some details, with these details only."""
     groups = (
-        (name, DetailGroup(group.title, tuple(_filter(group.names, requested))))
+        (name, DetailGroup(group.title, tuple(_filter(group.names, details))))
         for name, group in DETAIL_GROUPS.items()
     )
     return [(name, group) for name, group in groups if group.names]
@@ -58,5 +62,5 @@ def list_reasons(content: PackageContent, names: Iterable[str]) -> list[tuple[st
     ]
 
 
-def _filter(names: Iterable[str], requested: Iterable[str]) -> list[str]:
-    return [name for name in names if name in requested]
+def _filter(names: Iterable[str], details: Collection[str]) -> list[str]:
+    return [name for name in names if name in details]
