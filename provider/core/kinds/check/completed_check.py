@@ -9,7 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, object_session
 
 from provider import outbox
-from provider.core.kinds.check.current_check import find_newer_check, list_older_ids
+from provider.core.kinds.check.current_check import (
+    find_completion,
+    find_newer_check,
+    list_older_ids,
+)
 from provider.core.kinds.check.tables.adverse_action import (
     NOTICE_KEY,
     NOTICES,
@@ -118,9 +122,10 @@ class CompletedCheck(OrderBase):
         """Return the sentence that a newer check exists; empty for the current one."""
         session = object_session(self)
         newer = find_newer_check(session, secret_box, self) if session else None
-        if newer is None or newer.finished_at is None:
+        completed_at = find_completion(newer) if newer else None
+        if completed_at is None:
             return ""
-        day = format_date(newer.finished_at, self.account.timezone)
+        day = format_date(completed_at, self.account.timezone)
         return gettext("A newer check exists, of %(day)s: this one is not current.", day=day)
 
     def _notice_path(self, notice: AdverseNotice) -> str:

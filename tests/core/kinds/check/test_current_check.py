@@ -52,6 +52,12 @@ def complete(
     return check_id
 
 
+def reopen(services: Services, check_id: str) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, check_id)
+        check.reopen(session, services.secret_box, "ann@provider.test", "Again", services.now())
+
+
 def newer_of(services: Services, check_id: str) -> str:
     with services.db.reading() as session:
         newer = find_newer_check(session, services.secret_box, Check.find(session, check_id))
@@ -77,6 +83,37 @@ def test_newer_check_of_the_person_replaces_an_older_pass(
         sentence = "A newer check exists, of 1 February 2027: this one is not current."
         assert report.evidence.newer_check == sentence  # type: ignore[attr-defined]
         assert render_pdf(report).startswith(b"%PDF")
+
+
+def test_reopened_newer_check_still_replaces_an_older_pass(
+    services: Services, clock: ManualClock
+) -> None:
+    package = check_factories.create_package(services)
+    passed = complete(services, package, 1, CLEAR)
+    clock.advance(timedelta(days=1))
+    found = complete(services, package, 2, check_factories.OUTCOMES)
+    clock.advance(timedelta(days=1))
+    reopen(services, found)
+    assert (newer_of(services, passed), newer_of(services, found)) == (found, "")
+    with services.db.reading() as session:
+        sentence = Check.find(session, passed).describe_newer_check(services.secret_box)
+    assert sentence == "A newer check exists, of 1 February 2027: this one is not current."
+    with services.db.writing() as session:
+        check = Check.find(session, found)
+        check.cancel(session, "ann@provider.test", "Not needed", services.now())
+    assert newer_of(services, passed) == found
+
+
+def test_reopened_older_check_does_not_replace_a_newer_one(
+    services: Services, clock: ManualClock
+) -> None:
+    package = check_factories.create_package(services)
+    older = complete(services, package, 1, CLEAR)
+    clock.advance(timedelta(days=1))
+    newer = complete(services, package, 2, CLEAR)
+    clock.advance(timedelta(days=1))
+    reopen(services, older)
+    assert newer_of(services, newer) == ""
 
 
 def test_check_at_work_replaces_nothing(services: Services) -> None:
