@@ -42,13 +42,16 @@ TASK_STATE_SQL = (
     "CASE WHEN i % 10 < 6 THEN 'done' WHEN i % 10 > 6 THEN 'withdrawn' ELSE CASE k % 4 "
     "WHEN 0 THEN 'asked' WHEN 1 THEN 'to do' WHEN 2 THEN 'in progress' ELSE 'submitted' END END"
 )
-FILL_SQL = (
+CANDIDATES_SQL = (
     "INSERT INTO candidates (id, email, email_digest, first_name, last_name, phone) "
     f"{NUMBERS_SQL} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
-    "FROM n",
+    "FROM n"
+)
+FILL_SQL = (
+    CANDIDATES_SQL,
     "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
     "external_key, request_mac, reply_context, callback_host, job_title, job_reference, "
-    "preferences, status, progress, waiting_for, revision, placed_at, expires_at) "
+    "preferences, status, progress, waiting_for, revision, placed_at, expires_at, finished_at) "
     f"{NUMBERS_SQL} SELECT i, {ID_SQL}, {KIND_SQL}, {ACCOUNT_SQL}, {PRODUCT_SQL}, {PRODUCT_SQL}, "
     "i, 'https://groove-tech.workable.com/assessments/' || i, hex(randomblob(36)), "
     f"""'{{"callback_url": "https://{CALLBACK_HOST}/assessments/' || i || '"}}', """
@@ -56,7 +59,8 @@ FILL_SQL = (
     "CASE WHEN i % 10 < 6 THEN 'completed' WHEN i % 10 < 7 THEN 'pending' ELSE 'expired' END, "
     "CASE WHEN i % 10 < 6 OR i % 10 = 6 AND i / 10 % 10 >= 8 THEN 'submitted' ELSE 'invited' END, "
     "CASE WHEN i % 10 <> 6 THEN 'nobody' WHEN i / 10 % 10 >= 8 THEN 'staff' ELSE 'candidate' END, "
-    f"CAST(i % 10 <> 6 AS integer), {TIMESTAMP_SQL}, '2036-11-08 09:00:00.000000' FROM n",
+    f"CAST(i % 10 <> 6 AS integer), {TIMESTAMP_SQL}, '2036-11-08 09:00:00.000000', "
+    f"CASE WHEN i % 10 <> 6 THEN {TIMESTAMP_SQL} END FROM n",
     "INSERT INTO order_search (order_id, words) SELECT id, 'assessments c' || id || ' com example "
     "groove https lakita manager marrero operations tech workable ' || id || ' ' || "
     "lower(public_id) FROM orders WHERE id BETWEEN :first AND :last",

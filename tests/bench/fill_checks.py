@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from tests.bench.fill import (
+    CANDIDATES_SQL,
     CREATE_INDEXES_SQL,
     DROP_INDEXES_SQL,
     ID_SQL,
@@ -59,9 +60,7 @@ DAYS_SQL = "INSERT INTO bench_days (number, day) VALUES " + ", ".join(
     f"({number}, '{TODAY + timedelta(days=25 - number)}')" for number in range(750)
 )
 FILL_CHECKS_SQL = (
-    "INSERT INTO candidates (id, email, email_digest, first_name, last_name, phone) "
-    f"{NUMBERS_SQL} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
-    "FROM n",
+    CANDIDATES_SQL,
     "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
     "external_key, request_mac, reply_context, callback_host, job_title, job_reference, "
     "preferences, status, progress, waiting_for, revision, placed_at, expires_at) "

@@ -109,7 +109,6 @@ PAGES: dict[str, tuple[str, ...]] = {
     "checks.work.detail": ("/console/checks/{pending_check}/screenings/criminal/",),
     "checks.additions.form": ("/console/checks/{pending_check}/add-screening/",),
     "checks.detail": ("/console/checks/{check}/",),
-    "checks.details.listing": ("/console/checks/{done_check}/details",),
     "disputes.listing": ("/console/disputes/", "/console/disputes/?state=ended"),
     "checks.outside.detail": ("/console/checks/{check}/outside/",),
     "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
@@ -214,7 +213,6 @@ EXCLUDED_ENDPOINTS = {
     "assessment_trial.pause",  # without a break it redirects
     "editor_files.show",
     "legal_texts.detail",  # a page of one text, which no order changes
-    "editor_videos.poster",
     "editor_files.poster",
     "product_versions.download_with_files",
     "marking.detail",  # no order here waits for marks
@@ -227,6 +225,7 @@ EXCLUDED_ENDPOINTS = {
     "checks.decisions.revision",  # the screenings of a check differ
     "checks.adverse.notice_pdf",
     "interviews.files.answer_file",
+    "checks.details.listing",  # no check here has details
     "checks.documents.detail",
     "checks.documents.page_picture",
     "interviews.media_file",
@@ -313,7 +312,7 @@ class RequestFactory:
     def __init__(self, instance: BenchmarkInstance) -> None:
         self._instance = instance
         self._app = create_app(instance.services)
-        _require_all_measured(self._app)
+        require_all_measured(self._app)
         self._staff_headers = _staff_headers(sign_in(instance))
         self._limited_headers = {
             name: _staff_headers(sign_in(instance, getattr(instance, name)))
@@ -368,7 +367,7 @@ class _CyclingValues(dict[str, Iterator[str]]):
         return next(super().__getitem__(name))
 
 
-def _require_all_measured(app: ContractFlask) -> None:
+def require_all_measured(app: ContractFlask) -> None:
     """Raise RuntimeError when a call or a page is not measured, or no longer exists."""
     measured = {"workable": {*CALLS, *ORDER_CALLS}, "console": {*PAGES, *EXCLUDED_ENDPOINTS}}
     existing: dict[str, set[str]] = {blueprint: set() for blueprint in measured}

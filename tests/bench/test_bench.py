@@ -14,7 +14,7 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "PUT's arrival",
         "PDF",
         "saving",
-        "a question page ÷ a bare Jinja page",
+        "a question page ÷ its template alone",
         "a question page on a first visit",
         "the editor of a test with 200 items opens",
         "attempts of 60 items scored",
