@@ -16,7 +16,7 @@ from provider.core.kinds.check.decisions import (
     send_back,
 )
 from provider.core.kinds.check.evidence import CONSIDER
-from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
+from provider.core.kinds.check.tables.finding import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.orders import COMPLETED
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, NotFound

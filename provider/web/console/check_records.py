@@ -5,7 +5,6 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
-from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.records import (
     MAX_REASON_LENGTH,
     RecordForm,
@@ -13,6 +12,7 @@ from provider.core.kinds.check.records import (
     correct_record,
     remove_record,
 )
+from provider.core.kinds.check.tables.finding import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES
 from provider.core.orders import CONSENTED
 from provider.core.staff import Permission

@@ -9,7 +9,6 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.adjudication.matrix import require_explanation
-from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
 from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.questions import MAX_QUESTION_LENGTH
@@ -21,6 +20,7 @@ from provider.core.kinds.check.screening_work import (
     hand_over,
     list_colleagues,
 )
+from provider.core.kinds.check.tables.finding import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES
 from provider.core.orders import CONSENTED
 from provider.core.staff import Permission

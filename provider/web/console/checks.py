@@ -12,10 +12,10 @@ from provider.core.audit import Action
 from provider.core.kinds.check import Check, Finding, decisions
 from provider.core.kinds.check.adjudication.matrix import require_explanation
 from provider.core.kinds.check.external_work import has_outside_work
-from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.packages.content import Screening
 from provider.core.kinds.check.screening_work import describe_task
 from provider.core.kinds.check.tables.check_document import list_documents
+from provider.core.kinds.check.tables.finding import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission

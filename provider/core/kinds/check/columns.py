@@ -1,6 +1,5 @@
 """The columns of the tables of checks: those with data about the candidate, and the others."""
 
-from provider.core.kinds.check.models import Finding
 from provider.core.kinds.check.tables.adverse_action import AdverseAction, AdverseNotice
 from provider.core.kinds.check.tables.check_case import CheckCase
 from provider.core.kinds.check.tables.check_document import CheckDocument
@@ -8,6 +7,7 @@ from provider.core.kinds.check.tables.connector import Connector
 from provider.core.kinds.check.tables.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.tables.decision_proposal import DecisionProposal
 from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.finding import Finding
 from provider.core.kinds.check.tables.finding_revision import FindingRevision
 from provider.core.kinds.check.tables.found_record import FoundRecord
 from provider.core.kinds.check.tables.information_request import InformationRequest

@@ -15,7 +15,7 @@ from provider.core.accounts import Account
 from provider.core.accounts.check_settings import ALWAYS, FOR_CONSIDER, second_person_rule
 from provider.core.kinds.check.adverse.adverse_acts import withdraw_without_finding
 from provider.core.kinds.check.evidence import CONSIDER, overall_status
-from provider.core.kinds.check.models import Check, Outcome, clean_outcome
+from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.tables.decision_proposal import (
     COMPLETION,
     CONFIRMED,
@@ -23,6 +23,7 @@ from provider.core.kinds.check.tables.decision_proposal import (
     SENT_BACK,
     DecisionProposal,
 )
+from provider.core.kinds.check.tables.finding import Outcome, clean_outcome
 from provider.core.kinds.check.tables.finding_revision import FindingRevision
 from provider.core.orders.corrected_result import REVISED, publish_corrected_result
 from provider.core.orders.states import COMPLETED

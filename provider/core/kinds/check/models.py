@@ -1,15 +1,14 @@
 """Checks: consents, candidate details and findings."""
 
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint, delete
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy import delete
+from sqlalchemy.orm import Mapped, Session, relationship
 
 from provider.core.kinds.check.completed_check import CompletedCheck
 from provider.core.kinds.check.declined_check import DeclinedCheck
 from provider.core.kinds.check.evidence import (
-    CLEAR,
     CONSIDER,
     CheckEvidence,
     ReportedFinding,
@@ -34,6 +33,7 @@ from provider.core.kinds.check.tables.check_document import (
 from provider.core.kinds.check.tables.consent import CandidateDetail, Consent, ConsentText
 from provider.core.kinds.check.tables.decision_proposal import WITHDRAWN_PROPOSAL, DecisionProposal
 from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.finding import Finding, Outcome, clean_outcome
 from provider.core.kinds.check.tables.finding_revision import FindingRevision
 from provider.core.kinds.check.tables.found_record import FoundRecord, report_records
 from provider.core.kinds.check.tables.information_request import (
@@ -54,58 +54,8 @@ from provider.core.orders import (
     Result,
     progress_state,
 )
-from provider.core.products.schema_fields import clean_text
-from provider.errors import Conflict, Invalid, NotFound
-from provider.storage.database import Base
+from provider.errors import Conflict, NotFound
 from provider.storage.secrets import SecretBox
-
-MAX_NOTE_LENGTH = 5000  # characters
-MAX_REPORT_TEXT_LENGTH = 2000  # characters
-
-
-class Outcome(NamedTuple):
-    """The outcome of a screening. The report shows `report_text`; `note` is for the staff."""
-
-    status: str
-    report_text: str
-    note: str
-
-
-def clean_outcome(status: str, report_text: str, note: str) -> Outcome:
-    """Return an outcome with clean texts. Raises Invalid."""
-    if status not in (CLEAR, CONSIDER):
-        raise Invalid("Choose “clear” or “to consider”")
-    note = clean_text(note).replace("\r\n", "\n")
-    if len(note) > MAX_NOTE_LENGTH:
-        raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
-    report_text = clean_text(report_text).replace("\r\n", "\n")
-    if len(report_text) > MAX_REPORT_TEXT_LENGTH:
-        raise Invalid(
-            "A text in the report has at most %(maximum)d characters",
-            maximum=MAX_REPORT_TEXT_LENGTH,
-        )
-    return Outcome(status, report_text, note)
-
-
-class Finding(Base):
-    """The outcome of one screening.
-
-    The report shows `report_text`; an ATS never receives it. `note` is private: only the staff who
-    decide read it. Both are encrypted.
-    """
-
-    __tablename__ = "findings"
-    __table_args__ = (UniqueConstraint("order_id", "screening"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    screening: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(10))
-    note: Mapped[bytes | None] = mapped_column(LargeBinary)
-    report_text: Mapped[bytes | None] = mapped_column(LargeBinary)
-    actor: Mapped[str] = mapped_column(String(254))
-    found_at: Mapped[datetime]
-    check: Mapped["Check"] = relationship(back_populates="findings")
 
 
 class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
@@ -128,7 +78,7 @@ class Check(GivenConsent, SavedDetails, CompletedCheck, DeclinedCheck, Order):
         primaryjoin=(Order.id == ConsentText.order_id) & (ConsentText.consent_id.is_(None)),
         viewonly=True,
     )
-    findings: Mapped[list[Finding]] = relationship(back_populates="check", order_by=Finding.id)
+    findings: Mapped[list[Finding]] = relationship(order_by=Finding.id)
     tasks: Mapped[list[ScreeningTask]] = relationship(order_by=ScreeningTask.id)
     records: Mapped[list[FoundRecord]] = relationship(order_by=FoundRecord.id)
     questions: Mapped[list[InformationRequest]] = relationship(order_by=InformationRequest.id)

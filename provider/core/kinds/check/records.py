@@ -6,8 +6,9 @@ from typing import Self
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH, Check
+from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.screening_work import begin
+from provider.core.kinds.check.tables.finding import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound

@@ -8,11 +8,12 @@ from sqlalchemy.orm import object_session
 
 from provider.core.kinds.check.disputes import decrypt_answer, decrypt_text, find_open_dispute
 from provider.core.kinds.check.documents import open_slots
-from provider.core.kinds.check.models import Check, Finding
+from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages.screening_types import CONNECTOR, REFEREE, STAFF
 from provider.core.kinds.check.questions import open_questions
 from provider.core.kinds.check.tables.check_document import CheckDocument, list_dispute_documents
 from provider.core.kinds.check.tables.dispute import Dispute
+from provider.core.kinds.check.tables.finding import Finding
 from provider.core.kinds.check.tables.screening_task import (
     ASKED,
     DONE,

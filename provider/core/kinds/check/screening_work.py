@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.models import Check, Finding
+from provider.core.kinds.check.models import Check
+from provider.core.kinds.check.tables.finding import Finding
 from provider.core.kinds.check.tables.screening_task import (
     IN_PROGRESS,
     TASK_LABELS,
