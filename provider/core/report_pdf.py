@@ -18,7 +18,7 @@ from provider.core.kinds import KINDS
 from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
 from provider.core.orders import Bar
 from provider.core.report import Report
-from provider.core.typst_compiler import compile_pdf, list_fonts
+from provider.core.typst_compiler import compile_accessible_pdf, compile_pdf, list_fonts
 from provider.texts import current_language, gettext
 from provider.texts.direction import language_direction
 from provider.texts.typst import find_typst_texts
@@ -40,12 +40,7 @@ def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> b
     """
     source, inputs = _load_source(report.kind), {"report": _report_json(report, pictures)}
     try:
-        return compile_pdf(source, inputs, "ua-1")
-    except typst.TypstError as error:
-        # PDF/UA forbids a character that no font has. Without the standard, typst draws a box.
-        log.warning("report_without_standard", reference=report.reference, reason=error.message)
-    try:
-        return compile_pdf(source, inputs, None)
+        return compile_accessible_pdf(source, inputs, report.reference)
     except typst.TypstError as error:
         log.warning("report_without_posters", reference=report.reference, reason=error.message)
         return compile_pdf(source, {"report": _report_json(report, NO_PICTURES)}, None)

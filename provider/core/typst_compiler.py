@@ -5,7 +5,10 @@ from functools import cache
 from threading import Lock
 from typing import Literal
 
+import structlog
 import typst
+
+log = structlog.get_logger(__name__)
 
 PdfStandard = Literal["ua-1"]
 
@@ -25,6 +28,19 @@ def compile_pdf(source: bytes, inputs: dict[str, str], standard: PdfStandard | N
     if not isinstance(pdf, bytes):
         raise TypeError("typst returned no PDF: install the version in requirements.lock")
     return pdf
+
+
+def compile_accessible_pdf(source: bytes, inputs: dict[str, str], reference: str) -> bytes:
+    """Return a tagged PDF; it conforms to PDF/UA-1 if the fonts have every character.
+
+    `reference` names the document in the log. Raises typst.TypstError.
+    """
+    try:
+        return compile_pdf(source, inputs, "ua-1")
+    except typst.TypstError as error:
+        # PDF/UA forbids a character that no font has. Without the standard, typst draws a box.
+        log.warning("pdf_without_standard", reference=reference, reason=error.message)
+        return compile_pdf(source, inputs, None)
 
 
 @cache

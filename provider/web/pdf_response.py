@@ -1,4 +1,4 @@
-"""The response with the PDF of a report, which recruiters and candidates get."""
+"""The responses with a PDF, such as that of a report, which recruiters and candidates get."""
 
 import re
 from collections.abc import Iterator
@@ -19,10 +19,17 @@ PDF_CACHE_SIZE = 64
 MAX_FILE_NAME_LENGTH = 80
 
 
-def pdf_response(report_data: Report) -> Response:
+def report_pdf_response(report_data: Report) -> Response:
     """Return the PDF of a report in the present language."""
-    response = Response(_cached_pdf(report_data, current_language()), mimetype="application/pdf")
-    response.headers["Content-Disposition"] = _content_disposition(report_data)
+    return pdf_response(
+        _cached_pdf(report_data, current_language()), _content_disposition(report_data)
+    )
+
+
+def pdf_response(pdf: bytes, content_disposition: str) -> Response:
+    """Return a PDF that the browser shows; an attachment is saved instead."""
+    response = Response(pdf, mimetype="application/pdf")
+    response.headers["Content-Disposition"] = content_disposition
     # The strict policy of pages would block the styles of a browser's PDF viewer.
     response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
     return response

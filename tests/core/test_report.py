@@ -259,7 +259,7 @@ def test_render_pdf_typst_code_in_text_is_not_executed() -> None:
 def test_render_pdf_character_without_font_drops_only_the_standard() -> None:
     with capture_logs() as logs:
         pdf = render_pdf(replace(REPORT, candidate="Sam \u0378"))
-    assert [entry["event"] for entry in logs] == ["report_without_standard"]
+    assert [entry["event"] for entry in logs] == ["pdf_without_standard"]
     assert logs[0]["reference"] == REPORT.reference
     assert "/StructTreeRoot" in parse_pdf(pdf).root_object
 

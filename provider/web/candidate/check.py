@@ -7,7 +7,7 @@ can leave, and come back in another browser.
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request
+from flask import Blueprint, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
@@ -42,6 +42,7 @@ from provider.web.candidate.check_steps import (
 from provider.web.candidate.responses import branding_context, redirect_to_landing
 from provider.web.candidate.session import order_for_read, order_for_update
 from provider.web.client_address import client_address
+from provider.web.pdf_response import pdf_response
 
 routes = Blueprint("check", __name__, url_prefix="/o/<public_id>/consent")
 routes.register_blueprint(check_details.routes)
@@ -161,9 +162,7 @@ def evidence(public_id: str) -> ResponseReturnValue:
             services.settings,
             services.now(),
         )
-    response = Response(pdf, mimetype="application/pdf")
-    response.headers["Content-Disposition"] = 'inline; filename="consent.pdf"'
-    return response
+    return pdf_response(pdf, "inline; filename=consent.pdf")
 
 
 @routes.errorhandler(CSRFError)

@@ -12,6 +12,7 @@ from provider.errors import NotFound
 from provider.services import current_services
 from provider.texts import gettext_noop
 from provider.web.candidate.session import order_for_read
+from provider.web.pdf_response import pdf_response
 
 routes = Blueprint("notices", __name__, url_prefix="/notices")
 
@@ -42,9 +43,6 @@ def report(public_id: str) -> Response:
 
 
 def _pdf_response(pdf: bytes) -> Response:
-    response = Response(pdf, mimetype="application/pdf")
-    response.headers["Content-Disposition"] = "inline; filename=letter.pdf"
+    response = pdf_response(pdf, "inline; filename=letter.pdf")
     response.headers["Cache-Control"] = "no-store"
-    # The strict policy of pages would block the styles of a browser's PDF viewer.
-    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
     return response

@@ -29,7 +29,7 @@ from provider.web.candidate.responses import (
     redirect_to_landing,
 )
 from provider.web.candidate.session import order_for_read, order_for_update
-from provider.web.pdf_response import pdf_response
+from provider.web.pdf_response import report_pdf_response
 
 routes = Blueprint("check_status", __name__, url_prefix="/o/<public_id>/check")
 routes.register_blueprint(check_disputes.routes)
@@ -63,7 +63,7 @@ def report_pdf(public_id: str) -> Response:
     with order_for_read(public_id, Check) as candidate_request:
         check = _require_copy(candidate_request.order)
         report_data = build_report(check, current_services().secret_box, {PDF})
-    return pdf_response(report_data)
+    return report_pdf_response(report_data)
 
 
 @routes.app_template_global("check_status_context")

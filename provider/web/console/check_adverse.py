@@ -28,6 +28,7 @@ from provider.services import current_services
 from provider.texts import use_language
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.pdf_response import pdf_response
 
 routes = Blueprint("adverse", __name__, url_prefix="/adverse")
 
@@ -72,11 +73,7 @@ def notice_pdf(order_id: str, notice_id: str) -> Response:
         content = check.decrypt_notice(services.secret_box, notice)
         with use_language(content["language"]):
             pdf = render_notice_pdf(check, content, notice.sent_at)
-    response = Response(pdf, mimetype="application/pdf")
-    response.headers["Content-Disposition"] = "inline; filename=notice.pdf"
-    # The strict policy of pages would block the styles of a browser's PDF viewer.
-    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
-    return response
+    return pdf_response(pdf, "inline; filename=notice.pdf")
 
 
 def _perform(order_id: str, act: str) -> Response:

@@ -12,6 +12,7 @@ from provider.services import current_services
 from provider.texts import DEFAULT_LANGUAGE, use_language
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.pdf_response import pdf_response
 
 routes = Blueprint("consent", __name__)
 
@@ -36,6 +37,4 @@ def download_evidence(order_id: str) -> Response:
                 services.settings,
                 services.now(),
             )
-    response = Response(pdf, mimetype="application/pdf")
-    response.headers["Content-Disposition"] = f'attachment; filename="consent-{order_id}.pdf"'
-    return response
+    return pdf_response(pdf, f"attachment; filename=consent-{order_id}.pdf")

@@ -25,6 +25,7 @@ from provider.core.products.documents import Document
 from provider.core.products.samples import sample_document
 from provider.services import current_services
 from provider.texts import use_language
+from provider.web.pdf_response import pdf_response
 
 RECIPIENT, CANDIDATE = "alex@example.com", "Alex Example"
 EXAMPLE_WAIT = timedelta(days=7)
@@ -98,11 +99,7 @@ def render_pdf(preview: NoticePreview) -> Response:
             preview.language,
         )
         pdf = render_notice_pdf(order, preview.content, services.now())
-    response = Response(pdf, mimetype="application/pdf")
-    response.headers["Content-Disposition"] = "inline; filename=notice-preview.pdf"
-    # The strict policy of pages would block the styles of a browser's PDF viewer.
-    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
-    return response
+    return pdf_response(pdf, "inline; filename=notice-preview.pdf")
 
 
 def find_version(package: Package) -> ProductVersion | None:

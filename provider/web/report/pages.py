@@ -21,7 +21,7 @@ from provider.errors import Gone, NotFound
 from provider.services import current_services
 from provider.texts import gettext_noop
 from provider.web.candidate.responses import branding_context
-from provider.web.pdf_response import pdf_response
+from provider.web.pdf_response import report_pdf_response
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("report", __name__)
@@ -51,7 +51,7 @@ def pdf(token: str) -> Response:
     with current_services().db.reading() as session:
         order = _require_valid(_find_link(session, token, PDF)).order
         report_data = build_report(order, current_services().secret_box, {PDF})
-    return pdf_response(report_data)
+    return report_pdf_response(report_data)
 
 
 @routes.get("/s/<token>")
@@ -95,7 +95,7 @@ def shared_pdf(token: str) -> Response:
         if order is None:
             return redirect(url_for("report.shared_report", token=token), 303)
         report_data = build_report(order, current_services().secret_box, {SHARED, PDF})
-    return pdf_response(report_data)
+    return report_pdf_response(report_data)
 
 
 def find_reported_order(session: Session, token: str) -> Order:

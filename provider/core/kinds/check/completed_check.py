@@ -14,6 +14,7 @@ from provider.core.kinds.check.current_check import (
     find_newer_check,
     list_older_ids,
 )
+from provider.core.kinds.check.order_part import OrderPart
 from provider.core.kinds.check.tables.adverse_action import (
     NOTICE_KEY,
     NOTICES,
@@ -24,19 +25,13 @@ from provider.core.kinds.check.tables.adverse_action import (
 )
 from provider.core.kinds.check.tables.renewal import Renewal, close_renewals, set_renewal
 from provider.core.labels import format_date, load_time_zone
-from provider.core.orders import Order
 from provider.errors import NotFound
 from provider.outbox.encryption import secret_box_of
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext
 
-if TYPE_CHECKING:
-    OrderBase = Order
-else:
-    OrderBase = object  # the class of checks inherits from Order as well
 
-
-class CompletedCheck(OrderBase):
+class CompletedCheck(OrderPart):
     """The part of a check with its adverse actions and its renewal."""
 
     if TYPE_CHECKING:

@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Mapped, Session
 
+from provider.core.kinds.check.order_part import OrderPart
 from provider.core.kinds.check.tables.check_case import CheckCase
 from provider.core.kinds.check.tables.check_document import list_documents
 from provider.core.kinds.check.tables.consent import CandidateDetail, Consent
-from provider.core.orders import DECLINED, Order
-
-if TYPE_CHECKING:
-    OrderBase = Order
-else:
-    OrderBase = object  # the class of checks inherits from Order as well
+from provider.core.orders import DECLINED
 
 
-class DeclinedCheck(OrderBase):
+class DeclinedCheck(OrderPart):
     """The part of a check that deletes the candidate's data when she declines."""
 
     if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from provider.texts import LazyText
 from provider.texts import lazy_gettext as _
 
 OTHER_PLACE = "other"
-# What was read for a number, in November 2026.
+# The texts that were read for a number, in November 2026.
 LAW, DESCRIPTIONS, NOTHING = BASES = ("law", "descriptions", "nothing")
 BASIS_LABELS: Mapping[str, str] = {
     LAW: "The text of the law was read",

@@ -1,4 +1,4 @@
-"""What the e-mails with the notices of an adverse action have: the text, and the PDF."""
+"""The parts of the e-mails with the notices of an adverse action: the text, and the PDF."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -31,7 +31,7 @@ _VERSION_DIGITS = 12  # of a digest, in the version of a sample
 
 
 class NoticeScope(NamedTuple):
-    """What a text is for: a package or all (None), and a language or all (empty)."""
+    """The use of a text: for a package or all (None), and for a language or all (empty)."""
 
     product_id: int | None = None
     language: str = ""

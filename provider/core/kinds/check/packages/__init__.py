@@ -1,1 +1,1 @@
-"""What a package contains: its screenings, their types, the details and documents they need."""
+"""The content of a package: its screenings, their types, the details and documents they need."""
