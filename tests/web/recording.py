@@ -40,6 +40,13 @@ window.MediaRecorder = class extends RealRecorder {
     }
 };
 """
+LONG_QUESTION = {
+    "key": "why",
+    "text": "Why us?",
+    "think_seconds": 60,
+    "answer_seconds": 600,
+    "takes": 3,
+}
 MAX_GAP_SECONDS = 1.5  # between two pictures: the fake camera gives five a second
 MAX_UNSTORED_CHUNKS = 2  # of a recording whose page is gone: the last second was on its way
 

@@ -14,6 +14,7 @@ from tests import check_document_factories as documents
 from tests import check_factories, factories
 from tests.check_status_factories import DISPUTE_TEXT, dispute, has_open_dispute
 from tests.check_way import open_invitation
+from tests.check_work_factories import check_of_another_account
 from tests.hostile_documents import OTHER_FILES
 
 FORM = "check/disputes/jobs"
@@ -203,17 +204,7 @@ def test_expired_form_of_a_document_is_sent_again(
 def test_document_with_a_dispute_of_another_candidate_is_not_found(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    account_id, _ = factories.create_account(services, "Rival Corp")
-    product = check_factories.create_package(services, "other", "Other")
-    other = factories.place_order(
-        services,
-        account_id,
-        product,
-        "check",
-        callback_url="https://rival.workable.com/checks/1",
-        email="zelda@rival.test",
-    )
-    check_factories.give_consent(services, other)
+    other = check_of_another_account(services)
     check_factories.record_findings(services, other)
     check_factories.complete_check(services, other)
     document_id = documents.send_dispute_document(services, other)

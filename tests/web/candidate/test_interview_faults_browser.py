@@ -16,6 +16,7 @@ from tests.conftest import LiveServer
 from tests.endurance.server import Instance
 from tests.web.accessibility import AccessibilityChecker
 from tests.web.recording import (
+    LONG_QUESTION,
     RecordedTakes,
     count_kept_chunks,
     expect_nothing_else,
@@ -30,9 +31,6 @@ from tests.web.recording import (
     wait_for_chunks,
 )
 
-QUESTIONS = [
-    {"key": "why", "text": "Why us?", "think_seconds": 60, "answer_seconds": 600, "takes": 3}
-]
 UPLOAD_URLS = "**/uploads/*"
 MEBIBYTE = 1024 * 1024
 # The size of a body is not among the headers that a test sees.
@@ -60,7 +58,7 @@ def takes(page: Page) -> RecordedTakes:
 
 @pytest.fixture
 def invited(live_server: LiveServer) -> str:
-    return order_interview(live_server.services, QUESTIONS)
+    return order_interview(live_server.services, [LONG_QUESTION])
 
 
 def save_state(page: Page) -> str:
@@ -230,7 +228,7 @@ def test_server_killed_and_started_again_loses_nothing(
     instance: Instance, page: Page, takes: RecordedTakes, tmp_path: Path
 ) -> None:
     with instance.open_services() as services:
-        invited = order_interview(services, QUESTIONS)
+        invited = order_interview(services, [LONG_QUESTION])
         with instance.start_server() as server:
             server.wait_until_ready()
             start_interview(page, services, invited)

@@ -13,14 +13,12 @@ from tests.conftest import LiveServer
 from tests.web.firefox import FIREFOX_PATH, Firefox, running_firefox
 from tests.web.recording import (
     COUNT_KEPT_CHUNKS_SCRIPT,
+    LONG_QUESTION,
     decode_pictures,
     list_recordings,
     order_interview,
 )
 
-QUESTIONS = [
-    {"key": "why", "text": "Why us?", "think_seconds": 60, "answer_seconds": 600, "takes": 3}
-]
 KEPT_CHUNKS = f"({COUNT_KEPT_CHUNKS_SCRIPT})()"
 SAVE_STATE = "document.querySelector('[data-saved]').innerText"
 
@@ -43,7 +41,7 @@ def firefox(firefox_folder: Path) -> Iterator[Firefox]:
 
 @pytest.fixture
 def invited(live_server: LiveServer) -> str:
-    return order_interview(live_server.services, QUESTIONS)
+    return order_interview(live_server.services, [LONG_QUESTION])
 
 
 def start_recording(firefox: Firefox, live_server: LiveServer, public_id: str) -> None:

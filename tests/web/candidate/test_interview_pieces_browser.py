@@ -8,11 +8,11 @@ from playwright.sync_api import Page, Route
 
 from tests.conftest import LiveServer
 from tests.web.candidate.test_interview_faults_browser import (
-    QUESTIONS,
     UPLOAD_URLS,
     expect_whole_take,
 )
 from tests.web.recording import (
+    LONG_QUESTION,
     RecordedTakes,
     expect_saved,
     order_interview,
@@ -32,7 +32,7 @@ def takes(page: Page) -> RecordedTakes:
 
 @pytest.fixture
 def invited(live_server: LiveServer) -> str:
-    return order_interview(live_server.services, QUESTIONS)
+    return order_interview(live_server.services, [LONG_QUESTION])
 
 
 def replay(route: Route, body: bytes) -> int:

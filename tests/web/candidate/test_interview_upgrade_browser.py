@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from tests.endurance.server import ROOT, SERVER_TIMEOUT_SECONDS, Instance, is_answering
 from tests.web.recording import (
+    LONG_QUESTION,
     RecordedTakes,
     count_kept_chunks,
     expect_nothing_else,
@@ -26,9 +27,6 @@ from tests.web.recording import (
     wait_for_chunks,
 )
 
-QUESTIONS = [
-    {"key": "why", "text": "Why us?", "think_seconds": 60, "answer_seconds": 600, "takes": 3}
-]
 NEWER_SIGN = "// A newer version."
 READ_SCRIPT = "fetch(document.querySelector('script[src*=interview-question]').src)"
 
@@ -59,7 +57,7 @@ def test_take_goes_on_with_a_new_version_of_the_server(page: Page, tmp_path: Pat
     (tmp_path / "instance").mkdir()
     instance, takes = Instance(tmp_path / "instance"), RecordedTakes(page.context)
     with instance.open_services() as services:
-        invited = order_interview(services, QUESTIONS)
+        invited = order_interview(services, [LONG_QUESTION])
         with instance.start_server() as server:
             server.wait_until_ready()
             start_interview(page, services, invited)

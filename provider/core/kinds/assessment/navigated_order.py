@@ -236,7 +236,7 @@ class NavigatedOrder(TimedOrder):
         if self.part.opens_by_itself:
             self.open_part(session, 0, now)
         elif self.part.is_practice and self.attempt:
-            # The candidate was told that the time begins after the practice.
+            # The landing page promises that the time begins after the practice.
             self._stop_for_practice(session, self.attempt, now)
             session.flush()
 

@@ -1,4 +1,4 @@
-"""What a refusal deletes of a check, and what stays."""
+"""The data of a check that a refusal deletes, and those that stay."""
 
 import pytest
 
