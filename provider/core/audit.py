@@ -68,6 +68,7 @@ class Action(StrEnum):
     MARKS_RECONCILED = "marking.reconciled"
     SECOND_LOOK_ANSWERED = "marking.second_look_answered"
     CHECK_DETAILS_SHOWN = "check.details_shown"
+    CHECK_FINDINGS_SHOWN = "check.findings_shown"
     CHECK_DOCUMENT_OPENED = "check.document_opened"
     CHECK_DOCUMENT_REFUSED = "check.document_refused"
     CHECK_DETAILS_DELETED = "check.details_deleted"

@@ -28,6 +28,8 @@ from provider.services import current_services
 from provider.texts import use_language
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.check_readings import record_reading
+from provider.web.console.presence import record_visit
 from provider.web.pdf_response import pdf_response
 
 routes = Blueprint("adverse", __name__, url_prefix="/adverse")
@@ -46,6 +48,7 @@ ACT_MESSAGES = {
 @routes.get("/")
 @requires(Permission.DECIDE_CHECKS)
 def detail(order_id: str) -> Response:
+    record_visit(order_id)
     return _render(order_id)
 
 
@@ -73,6 +76,7 @@ def notice_pdf(order_id: str, notice_id: str) -> Response:
         content = check.decrypt_notice(services.secret_box, notice)
         with use_language(content["language"]):
             pdf = render_notice_pdf(check, content, notice.sent_at)
+    record_reading(order_id, "notice", notice=notice_id)
     return pdf_response(pdf, "inline; filename=notice.pdf")
 
 
@@ -202,6 +206,9 @@ def _render(order_id: str, problem: str = "", status_code: int = 200) -> Respons
             first_notice=PRE_ADVERSE,
             timezone=check.account.timezone,
         )
+        has_findings = bool(check.findings)
+    if has_findings:
+        record_reading(order_id, "outcomes")
     return make_response(page, status_code)
 
 

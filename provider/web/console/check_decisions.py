@@ -23,7 +23,9 @@ from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.check_readings import record_reading
 from provider.web.console.form_digest import content_digest
+from provider.web.console.presence import record_visit
 
 routes = Blueprint("decisions", __name__)
 
@@ -86,6 +88,7 @@ def send_proposal_back(order_id: str) -> Response:
 @routes.get("/revise/<screening>")
 @requires(Permission.DECIDE_CHECKS)
 def revision(order_id: str, screening: str) -> Response:
+    record_visit(order_id)
     return _render(order_id, screening)
 
 
@@ -166,4 +169,5 @@ def _render(
             max_reason_length=MAX_REASON_LENGTH,
             timezone=check.account.timezone,
         )
+    record_reading(order_id, "screening", screening=screening)
     return make_response(page, status_code)

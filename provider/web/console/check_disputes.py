@@ -24,7 +24,9 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
 from provider.web.console.check_documents import describe_document
+from provider.web.console.check_readings import record_reading
 from provider.web.console.pagination import Sorting, paginate, read_filter_value
+from provider.web.console.presence import record_visit
 
 routes = Blueprint("disputes", __name__, url_prefix="/disputes")
 
@@ -139,4 +141,7 @@ def _render(dispute_id: str, problem: str = "", status_code: int = 200) -> Respo
             max_length=TEXT_LENGTHS.stop - 1,
             problem=problem,
         )
+        order_id = check.public_id
+    record_visit(order_id)
+    record_reading(order_id, "dispute", dispute=dispute_id)
     return make_response(page, status_code)

@@ -42,6 +42,8 @@ from provider.errors import Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.check_readings import record_reading
+from provider.web.console.presence import record_visit
 
 routes = Blueprint("outside", __name__, url_prefix="/outside")
 
@@ -85,6 +87,7 @@ class OutsideRow:
 @routes.get("/")
 @requires(Permission.DECIDE_CHECKS)
 def detail(order_id: str) -> Response:
+    record_visit(order_id)
     return _render(order_id)
 
 
@@ -182,11 +185,12 @@ def _back(order_id: str, screening: str) -> Response:
 def _render(order_id: str, *, problem: str = "", at: str = "", status_code: int = 200) -> Response:
     with current_services().db.reading() as session:
         check = Check.find(session, order_id)
+        rows = _rows(session, check)
         page = render_template(
             "console/check/outside.html",
             order=check,
             timezone=check.account.timezone,
-            rows=_rows(session, check),
+            rows=rows,
             is_at_work=check.status == CONSENTED,
             problem=problem,
             at=at,
@@ -194,6 +198,8 @@ def _render(order_id: str, *, problem: str = "", at: str = "", status_code: int 
             STAFF=STAFF,
             REFEREE=REFEREE,
         )
+    if rows:
+        record_reading(order_id, "referees and vendors")
     return make_response(page, status_code)
 
 

@@ -19,7 +19,9 @@ from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
+from provider.web.console.check_readings import record_reading
 from provider.web.console.check_screening import back, record_rows, render_screening, status_of
+from provider.web.console.presence import record_visit
 
 routes = Blueprint("records", __name__, url_prefix="/screenings/<key>/records")
 
@@ -45,6 +47,7 @@ def create(order_id: str, key: str) -> Response:
 @routes.get("/<record_id>/")
 @requires(Permission.DECIDE_CHECKS)
 def edit(order_id: str, key: str, record_id: str) -> Response:
+    record_visit(order_id)
     return _render(order_id, key, record_id)
 
 
@@ -132,4 +135,5 @@ def _render(
                 "reason": MAX_REASON_LENGTH,
             },
         )
+    record_reading(order_id, "screening", screening=key)
     return make_response(page, status_code)

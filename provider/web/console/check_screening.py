@@ -29,6 +29,7 @@ from provider.services import current_services
 from provider.web.console.authentication import current_staff, record_act, requires
 from provider.web.console.check_details import list_details
 from provider.web.console.check_proposals import find_proposals
+from provider.web.console.check_readings import record_reading
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
 
@@ -127,7 +128,13 @@ def render_screening(
     """Return the page; after a form that was not saved, with its values and the problem."""
     with current_services().db.reading() as session:
         check = Check.find(session, order_id)
-        return make_response(_render(session, check, key, problem), status_code)
+        response = make_response(_render(session, check, key, problem), status_code)
+        has_findings = check.find_finding(key) is not None or any(
+            entry.screening == key for entry in (*check.records, *check.questions)
+        )
+    if has_findings:
+        record_reading(order_id, "screening", screening=key)
+    return response
 
 
 def back(order_id: str, key: str, anchor: str | None = None) -> Response:

@@ -26,6 +26,7 @@ from provider.web.console.authentication import requires
 from provider.web.console.check_details import list_details
 from provider.web.console.check_disputes import list_disputes
 from provider.web.console.check_documents import describe_document
+from provider.web.console.check_readings import record_reading
 from provider.web.console.form_digest import content_digest
 from provider.web.console.presence import presence_context, record_visit
 
@@ -100,6 +101,7 @@ def save_outcomes(order_id: str) -> Response:
 @requires(Permission.DECIDE_CHECKS)
 def confirm_completion(order_id: str) -> Response:
     """Show exactly what the ATS will receive, and ask for confirmation."""
+    record_visit(order_id)
     return _render_confirmation(order_id)
 
 
@@ -249,13 +251,12 @@ def _check_response(
     order_id: str, problem: str = "", status_code: int = 200, *, use_submitted: bool = False
 ) -> Response:
     with current_services().db.reading() as session:
-        return _render_check(
-            session,
-            Check.find(session, order_id),
-            problem,
-            status_code,
-            use_submitted=use_submitted,
-        )
+        check = Check.find(session, order_id)
+        response = _render_check(session, check, problem, status_code, use_submitted=use_submitted)
+        has_findings = bool(check.findings)
+    if has_findings:
+        record_reading(order_id, "outcomes")
+    return response
 
 
 def _render_check(
@@ -312,6 +313,9 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             overall_status=check.overall_status,
             **check_proposals.page_context(session, check),
         )
+        has_findings = bool(check.findings)
+    if has_findings:
+        record_reading(order_id, "outcomes")
     return make_response(page, status_code)
 
 

@@ -22,7 +22,8 @@ from provider.services import current_services
 from provider.web.console.authentication import candidate_names, may
 from provider.web.console.message_list import channel_of, read_payload
 
-# The acts on an order that only the audit log has; all others are events of the order, too.
+# The acts on an order that only the audit log has. Most others are events of the order, too;
+# who read the findings of a check is among the visits.
 ACTIONS_WITHOUT_EVENT = (
     Action.INTERVIEW_RATED,
     Action.SCORECARD_SUBMITTED,

@@ -207,7 +207,8 @@ def test_record_is_added_corrected_and_removed(
     assert edit
     response = console.submit(edit[1] + "remove", page=edit[1], reason="Another person")
     assert response.status_code == 303
-    assert actions(services)[-3:] == [
+    acts = [action for action in actions(services) if action != "check.findings_shown"]
+    assert acts[-3:] == [
         "check.record_added",
         "check.record_corrected",
         "check.record_removed",
