@@ -173,7 +173,8 @@ class Trip:
         assert response.status_code == 303, response.text
         for document in check_documents.dispute_documents(self.services, self.order_id):
             document_path = f"/console/checks/{self.order_id}/documents/{document.public_id}"
-            assert console.submit(f"{document_path}/open", page=path).status_code == 303
+            opened = console.submit(f"{document_path}/open", page=path, reason="dispute")
+            assert opened.status_code == 303
             assert self.client.get(f"{document_path}/pages/1").mimetype == "image/jpeg"
 
     def export(self, console: ConsoleClient) -> None:

@@ -54,11 +54,11 @@ def test_documents_of_a_dispute_are_opened_one_by_one(
     assert "<img" not in page
     document_path = check_path(order_id, f"documents/{document_id}")
     assert client.get(f"{document_path}/pages/1").status_code == 409
-    assert console.submit(f"{document_path}/open", page=path).status_code == 303
+    assert console.submit(f"{document_path}/open", page=path, reason="dispute").status_code == 303
     assert client.get(f"{document_path}/pages/1").mimetype == "image/jpeg"
     with services.db.reading() as session:
         query = select(AuditEntry.after).where(AuditEntry.action == Action.CHECK_DOCUMENT_OPENED)
-        assert session.scalars(query).all() == [{"document": document_id}]
+        assert session.scalars(query).all() == [{"document": document_id, "reason": "dispute"}]
     # The staff see nothing of a dispute that is not sent yet.
     assert draft_id not in console.get_text(check_path(order_id))
     draft_path = check_path(order_id, f"documents/{draft_id}")

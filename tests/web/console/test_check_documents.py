@@ -57,7 +57,7 @@ def test_list_names_documents_and_opening_shows_pages(
     closed = console.get_text(path)
     assert "Open the document" in closed
     assert "<img" not in closed
-    response = console.submit(f"{path}/open", page=path)
+    response = console.submit(f"{path}/open", page=path, reason="screening")
     assert response.location == path
     opened = console.get_text(path)
     assert opened.count("<img") == 2
@@ -78,22 +78,52 @@ def test_each_opening_is_recorded_and_ends_after_a_while(
     picture = f"{path}/pages/1"
     assert console.client.get(picture).status_code == 409
     for _ in range(2):
-        console.submit(f"{path}/open", page=path)
+        console.submit(f"{path}/open", page=path, reason="screening")
     assert openings(services) == 1
     assert event_types(services, order_id).count("document opened") == 1
     assert console.client.get(picture).status_code == 200
     clock.advance(timedelta(minutes=15, seconds=1))
     assert console.client.get(picture).status_code == 409
     assert "Open the document" in console.get_text(path)
-    console.submit(f"{path}/open", page=path)
+    console.submit(f"{path}/open", page=path, reason="screening")
     assert openings(services) == 2
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"reason": "unknown"}, {"reason": "other", "text": " "}],
+    ids=["absent", "unknown", "empty"],
+)
+def test_document_without_a_reason_stays_closed(
+    services: Services, console: ConsoleClient, order_id: str, form: dict[str, str]
+) -> None:
+    path = document_path(services, order_id)
+    response = console.submit(f"{path}/open", page=path, **form)
+    assert response.status_code == 400
+    assert "Say why you need to see the details." in response.text
+    assert openings(services) == 0
+    assert console.client.get(f"{path}/pages/1").status_code == 409
+
+
+def test_reason_of_an_opening_is_recorded(
+    services: Services, console: ConsoleClient, order_id: str
+) -> None:
+    path = document_path(services, order_id)
+    console.submit(f"{path}/open", page=path, reason="other", text="Lakita asked by phone")
+    with services.db.reading() as session:
+        query = select(AuditEntry).where(AuditEntry.action == Action.CHECK_DOCUMENT_OPENED)
+        after = session.scalars(query).one().after
+        event = Check.find(session, order_id).events[-1]
+        assert "(Lakita asked by phone)" in event.note
+    # A typed reason may name the candidate, and the audit log is never erased.
+    assert after == {"document": path.rpartition("/")[2], "reason": "other"}
 
 
 def test_opening_of_a_colleague_shows_nothing_to_others(
     services: Services, console: ConsoleClient, client: FlaskClient, order_id: str
 ) -> None:
     path = document_path(services, order_id)
-    console.submit(f"{path}/open", page=path)
+    console.submit(f"{path}/open", page=path, reason="screening")
     ConsoleClient.signed_in(services, client, "admin")
     assert client.get(f"{path}/pages/1").status_code == 409
 
@@ -120,7 +150,7 @@ def test_unreadable_document_is_asked_for_again(
     services: Services, console: ConsoleClient, order_id: str
 ) -> None:
     path = document_path(services, order_id)
-    console.submit(f"{path}/open", page=path)
+    console.submit(f"{path}/open", page=path, reason="screening")
     assert "Not readable, ask again" in console.get_text(path)
     response = console.submit(f"{path}/ask-again", page=path)
     assert response.location == check_path(order_id)
