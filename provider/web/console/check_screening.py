@@ -129,8 +129,10 @@ def render_screening(
     with current_services().db.reading() as session:
         check = Check.find(session, order_id)
         response = make_response(_render(session, check, key, problem), status_code)
-        has_findings = check.find_finding(key) is not None or any(
-            entry.screening == key for entry in (*check.records, *check.questions)
+        has_findings = (
+            check.find_finding(key) is not None
+            or any(record.screening == key for record in check.records)
+            or any(question.screening == key for question in check.questions)
         )
     if has_findings:
         record_reading(order_id, "screening", screening=key)
