@@ -198,7 +198,7 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     keep_recordings     how long recordings are stored after an order ends: 180d, 26w, none
     keep_candidates     how long everything about a candidate is stored after that: 104w, none
     keep_screenings     how long the data of screenings is stored, by type: credit=90d; none
-    check_copies        every candidate of a check may read its report: yes or no
+    check_copies        every candidate of a check may read its report: yes (default) or no
     sandbox             yes or no
     sandbox_outcomes    how a sandbox's orders end, by product: numerical-reasoning=fail; none
     brand.display_name  name that candidates see instead of the account's name; none

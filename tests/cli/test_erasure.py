@@ -101,7 +101,7 @@ def test_retention_preview_counts_checks_of_which_data_goes(
     (account,) = parse_json(run("retention", "preview", "--json"))
     assert (account["parts"], account["candidates"]) == ([order_id], [])
     shown = parse_json(run("account", "show", "Groove Tech", "--json"))
-    assert (shown["keep_screenings"], shown["check_copies"]) == ("other=30d", False)
+    assert (shown["keep_screenings"], shown["check_copies"]) == ("other=30d", True)
     message = error_message(run("account", "set", "Groove Tech", "keep_screenings=x=1d", code=1))
     assert "no type of screening “x”" in message
 

@@ -172,7 +172,8 @@ def test_pages_of_a_check_are_translated(client: FlaskClient, services: Services
     assert_translated(consented, "jobs 3", public_id)
     check_factories.record_findings(services, public_id)
     check_factories.complete_check(services, public_id)
-    assert_translated(client.get(f"/c/o/{public_id}/"), "jobs 3", public_id)
+    data = ("jobs 3", *check_factories.REPORT_TEXT.split("\n"))
+    assert_translated(client.get(f"/c/o/{public_id}/"), *data, public_id)
 
 
 def test_page_of_documents_is_translated(client: FlaskClient, services: Services) -> None:

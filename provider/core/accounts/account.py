@@ -79,8 +79,8 @@ class Account(Base):
 
     @property
     def gives_check_copies(self) -> bool:
-        """Whether every candidate may read the report of her background check."""
-        return bool(self.options.get("check_copies"))
+        """Whether every candidate may read the report of her check; unless switched off."""
+        return bool(self.options.get("check_copies", True))
 
     @property
     def display_name(self) -> str:

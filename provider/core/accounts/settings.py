@@ -197,12 +197,16 @@ def _contact_setting(name: str, label: str, description: str) -> CommonSetting:
     )
 
 
-def _switch_setting(name: str, label: str, description: str) -> CommonSetting:
+def _switch_setting(
+    name: str, label: str, description: str, *, is_on_without: bool = False
+) -> CommonSetting:
+    """Return a switch. `is_on_without` is its state in an account that has never set it."""
+
     def change(account: Account, text: str) -> None:
         account.options = account.options | {name: parse_yes_no(name, text)}
 
     def read(account: Account) -> str:
-        return format_yes_no(account.options.get(name))
+        return format_yes_no(account.options.get(name, is_on_without))
 
     return CommonSetting(name, label, description, change, read, is_switch=True)
 
@@ -327,9 +331,10 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
         _switch_setting(
             "check_copies",
             "Copy of the report for candidates of checks",
-            "every candidate may read the report of her background check; without this, those who "
-            "asked for it, and those in the United States and the United Kingdom, where the law "
-            "says so",
+            "every candidate may read the report of her background check; switched off, still "
+            "those who asked for it, and those in the United States, in the United Kingdom, or in "
+            "a country that is not known",
+            is_on_without=True,
         ),
         CommonSetting(
             "second_person",

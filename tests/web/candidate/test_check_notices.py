@@ -40,8 +40,11 @@ def test_candidate_reads_the_notice_and_the_report_after_one_only(
     assert "Notice before a decision" in page
     assert "You can answer until" in page
     assert "9 February 2027, 00:00 Athens time" in page
+    # The report is linked once: as the candidate's copy.
+    assert path + f"{notice_id}.pdf" in page
+    assert path + "report.pdf" not in page
+    assert f'href="/c/o/{check_id}/check/report"' in page
     for name in (f"{notice_id}.pdf", "report.pdf"):
-        assert path + name in page
         response = client.get(path + name)
         assert (response.status_code, response.mimetype) == (200, "application/pdf")
     assert client.get(path + "unknown.pdf").status_code == 404

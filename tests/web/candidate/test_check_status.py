@@ -200,6 +200,9 @@ def test_completed_page_shows_the_copy_with_records_and_no_notes(
 def test_copy_without_a_right_to_it_is_not_found(
     services: Services, client: FlaskClient, public_id: str, path: str
 ) -> None:
+    with services.db.writing() as session:
+        account = Check.find(session, public_id).account
+        account.options = account.options | {"check_copies": False}
     page(client, public_id, path, 404)
     complete(services, public_id, country="DE")
     page(client, public_id, path, 404)

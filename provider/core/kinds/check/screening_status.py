@@ -45,7 +45,7 @@ PERFORMER_TEXTS: Mapping[str, LazyText] = {
     CONNECTOR: _("A company that makes such checks"),
 }
 # The law of these countries gives the candidate a copy of the report: the FCRA and state laws in
-# the United States, the UK GDPR in the United Kingdom.
+# the United States, the UK GDPR in the United Kingdom. An account cannot withhold it there.
 COUNTRIES_WITH_COPY = frozenset({"US", "GB"})
 
 
@@ -119,9 +119,11 @@ def may_read_report(check: Check) -> bool:
 def offers_copy(check: Check) -> bool:
     """Whether the law or the account gives the candidate a copy of the report.
 
-    Who asks for it at the consent gets an e-mail when it is there.
+    A candidate whose country is not known gets it, since its law may give it. Who asks for it at
+    the consent gets an e-mail when it is there.
     """
-    return check.account.gives_check_copies or check.country in COUNTRIES_WITH_COPY
+    may_withhold = bool(check.country) and check.country not in COUNTRIES_WITH_COPY
+    return check.account.gives_check_copies or not may_withhold
 
 
 def wants_messages(check: Check) -> bool:

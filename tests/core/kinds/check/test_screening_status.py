@@ -93,15 +93,17 @@ def test_status_after_the_due_day_is_late(
 @pytest.mark.parametrize(
     ("case", "options", "expected"),
     [
-        ({}, {}, False),
-        ({"country": "DE"}, {}, False),
-        ({"country": "US"}, {}, True),
-        ({"country": "GB"}, {}, True),
-        ({"wants_copy": True}, {}, True),
-        ({}, {"check_copies": True}, True),
+        ({}, {}, True),
+        ({"country": "DE"}, {}, True),
+        ({"country": "DE"}, {"check_copies": True}, True),
+        ({"country": "DE"}, {"check_copies": False}, False),
+        ({"country": "US"}, {"check_copies": False}, True),
+        ({"country": "GB"}, {"check_copies": False}, True),
+        ({}, {"check_copies": False}, True),
+        ({"country": "DE", "wants_copy": True}, {"check_copies": False}, True),
     ],
 )
-def test_copy_is_given_by_law_by_the_account_or_on_request(
+def test_copy_is_given_unless_the_account_may_withhold_it(
     services: Services,
     public_id: str,
     case: dict[str, Any],
