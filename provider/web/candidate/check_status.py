@@ -14,6 +14,7 @@ from provider.core import labels
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.documents import open_slots
 from provider.core.kinds.check.screening_status import (
+    PERFORMER_TEXTS,
     list_statuses,
     may_read_report,
     wants_messages,
@@ -23,6 +24,7 @@ from provider.core.orders import CONSENTED, PDF, REPORT
 from provider.core.report import build_report
 from provider.errors import Conflict, NotFound
 from provider.services import current_services
+from provider.texts import LazyText
 from provider.web.candidate import check_disputes
 from provider.web.candidate.responses import (
     order_context,
@@ -76,6 +78,12 @@ def status_context(check: Check) -> dict[str, object]:
         "wants_messages": wants_messages(check),
         "asks_documents": check.progress == "asked" and bool(open_slots(check)),
     }
+
+
+@routes.app_template_global("performer_text")
+def performer_text(performer: str) -> LazyText:
+    """Return who makes a screening, in the words of the candidate."""
+    return PERFORMER_TEXTS[performer]
 
 
 @routes.app_template_filter("day")

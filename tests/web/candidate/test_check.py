@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -54,6 +56,35 @@ def test_landing_lists_screenings_and_requested_details(
     assert "Nothing is checked unless you agree" in page
     assert "Read and decide" in page
     assert "sample" not in page
+
+
+def test_landing_says_why_by_whom_and_how_long_of_each_screening(
+    services: Services, client: FlaskClient
+) -> None:
+    own_reason = "The bakery must know where you worked."
+    screenings: list[dict[str, Any]] = [
+        {"key": "identity", "name": "Passport", "type": "identity", "working_days": 1},
+        {"key": "jobs", "name": "Jobs", "asks": ["employers"], "reason": own_reason},
+        {"key": "references", "name": "Referees", "type": "references", "working_days": 9},
+        {"key": "record", "name": "Record"},
+    ]
+    package = check_factories.create_package(services, screenings=screenings)
+    page = open_invitation(services, client, check_factories.place_check(services, package))
+    page = unescape(page).split("What is checked", 1)[1]
+    start, *parts = (page.index(f">{row['name']}</dt>") for row in screenings)
+    identity, jobs, references, record = (
+        page[begin:end] for begin, end in pairwise([start, *parts, page.index("Your rights")])
+    )
+    assert "A document and your details show that you are the person who applied." in identity
+    assert "People who check what you have told us" in identity
+    assert "1 working day<" in identity
+    assert own_reason in jobs
+    assert "5 working days" in jobs
+    assert "The people whom you name are asked about your work." in references
+    assert "The people whom you have named" in references
+    assert "9 working days" in references
+    assert "The result of this check depends on it." not in record  # it needs nothing from her
+    assert "5 working days" in record
 
 
 def test_way_begins_with_the_disclosure_and_nothing_else(
