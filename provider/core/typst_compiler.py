@@ -5,10 +5,7 @@ from functools import cache
 from threading import Lock
 from typing import Literal
 
-import structlog
 import typst
-
-log = structlog.get_logger(__name__)
 
 PdfStandard = Literal["ua-1"]
 
@@ -39,7 +36,11 @@ def compile_accessible_pdf(source: bytes, inputs: dict[str, str], reference: str
         return compile_pdf(source, inputs, "ua-1")
     except typst.TypstError as error:
         # PDF/UA forbids a character that no font has. Without the standard, typst draws a box.
-        log.warning("pdf_without_standard", reference=reference, reason=error.message)
+        from structlog import get_logger  # late: see `logging_config`
+
+        get_logger(__name__).warning(
+            "pdf_without_standard", reference=reference, reason=error.message
+        )
         return compile_pdf(source, inputs, None)
 
 
