@@ -5,16 +5,20 @@ MAX_COMPARED_ROWS rows: otherwise a filter that matches nothing would read the w
 page says when the search stopped early, and its next page goes on from there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
+    Integer,
     Select,
     bindparam,
+    func,
     literal_column,
     select,
+    true,
     tuple_,
     union_all,
 )
@@ -25,7 +29,8 @@ from provider.web.console import pagination
 from provider.web.console.pagination import Sorting, in_direction, read_cursor
 
 MAX_COMPARED_ROWS = 40_000  # about 8 ms where an index has the compared columns
-PARTITION = "partition"  # the name of a parameter
+PARTITION, PARTITIONS = "partition", "partitions"  # the names of parameters
+_ONE_PARTITION = bindparam(PARTITION, type_=Integer)
 
 Column = InstrumentedAttribute[Any]
 Key = tuple[Any, ...]  # the values of the sort columns
@@ -36,7 +41,7 @@ class Filter:
     """The rows of `indexed` whose columns have the values of `compared`; None stands for NULL.
 
     An index in the sort order has the rows of `indexed`, and should have the columns of `compared`.
-    With a `partition_column`, the index begins with it, and the rows have one of these values.
+    With a `partition_column`, the index begins with it, and the rows have one of these values: ids.
     """
 
     indexed: tuple[ColumnElement[bool], ...]
@@ -66,16 +71,17 @@ class Search:
     filter: Filter
     cursor: Key = ()
     is_descending: bool = False
+    partition: ColumnElement[int] = _ONE_PARTITION
 
     def find_keys(self, session: Session) -> tuple[list[Key], Key | None]:
         """Return the keys of the page and of one more row, and where the search stopped early."""
         if self.filter.compared and len(self.filter.partition_values) > 1:
-            rows = self._read(session, self.match_and_stop_query())
+            rows = self._read(session, Search.match_and_stop_query)
             found, stops = ([row[:-1] for row in rows if row[-1] == flag] for flag in (0, 1))
         else:
-            found, stops = self._read(session, self.match_query()), []
+            found, stops = self._read(session, Search.match_query), []
             if self.filter.compared and len(found) <= pagination.PAGE_SIZE:
-                stops = self._read(session, self.stop_query())
+                stops = self._read(session, Search.stop_query)
         # Behind the first stop, rows of the partition that stopped there may be missing.
         stop = stops[0] if stops else None
         if stop is not None:
@@ -109,6 +115,17 @@ class Search:
         )
         return select(*parts.subquery().c)
 
+    def query_of_all_partitions(
+        self, build_query: Callable[["Search"], Select[Any]]
+    ) -> Select[Any]:
+        """Return one query that runs the query of a partition for each of them, for PostgreSQL."""
+        values = bindparam(PARTITIONS, type_=ARRAY(Integer))
+        partitions = func.unnest(values).table_valued("value").render_derived(PARTITIONS)
+        # A name in the text: SQLAlchemy would read the list again in each nested query.
+        partition = literal_column(f"{PARTITIONS}.value", Integer)
+        rows = build_query(replace(self, partition=partition)).lateral()
+        return select(*rows.c).select_from(partitions.join(rows, true()))
+
     @property
     def _max_rows(self) -> int:
         """The number of rows of a partition that are compared."""
@@ -118,7 +135,7 @@ class Search:
     def _in_order(self, *more_columns: Column) -> Select[Any]:
         query = select(*self.columns, *more_columns).where(*self.filter.indexed)
         if self.filter.partition_column is not None:
-            query = query.where(self.filter.partition_column == bindparam(PARTITION))
+            query = query.where(self.filter.partition_column == self.partition)
         if self.cursor:
             row_key, cursor_key = tuple_(*self.columns), tuple_(*self.cursor)
             is_later = row_key < cursor_key if self.is_descending else row_key > cursor_key
@@ -128,17 +145,21 @@ class Search:
     def _order(self, columns: Iterable[Any]) -> Iterator[ColumnElement[Any]]:
         return (in_direction(column, self.is_descending) for column in columns)
 
-    def _read(self, session: Session, query: Select[Any]) -> list[Key]:
+    def _read(self, session: Session, build_query: Callable[["Search"], Select[Any]]) -> list[Key]:
         """Return the rows that the query finds in all partitions, in the order of the search.
 
-        The statement is compiled once for all partitions. The session limits no compiled
-        statement to the accounts of a person, so the filter must name these.
+        The session limits no compiled statement to the accounts of a person, so the filter must
+        name these.
         """
-        compiled = CompiledQuery(query)
-        keys: list[Key] = []
-        for value in self.filter.partition_values:
-            has_value = self.filter.partition_column is not None
-            keys += compiled.fetch_all(session, {PARTITION: value} if has_value else {})
+        values = self.filter.partition_values
+        if self.filter.partition_column is None:
+            return CompiledQuery(build_query(self)).fetch_all(session, {})
+        if session.get_bind().dialect.name == "postgresql":
+            query = CompiledQuery(self.query_of_all_partitions(build_query))
+            keys = query.fetch_all(session, {PARTITIONS: list(values)})
+        else:  # SQLite has no LATERAL, and needs no time between two statements
+            query = CompiledQuery(build_query(self))
+            keys = [key for value in values for key in query.fetch_all(session, {PARTITION: value})]
         return sorted(keys, reverse=self.is_descending)
 
 

@@ -16,7 +16,7 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.services import Services
 from provider.web.console import bounded_search, check_queue, pagination
-from provider.web.console.bounded_search import PARTITION, Search
+from provider.web.console.bounded_search import PARTITION, PARTITIONS, Search
 from tests import check_factories, factories
 from tests.check_work_factories import MONDAY, ask_candidate, consented_check
 from tests.factories import ManualClock
@@ -333,8 +333,11 @@ def test_queue_is_read_by_an_index_without_sorting(
     with services.db.reading() as session:
         row_filter = check_queue.build_filter(session, values, services.now().date())
         search = Search(check_queue.BY_DUE_DATE.columns, row_filter)
-        for query in (search.match_query(), search.stop_query()):
-            query = query.params({PARTITION: account.id})
+        queries = [search.match_query(), search.stop_query()]
+        if row_filter.partition_column is not None and not services.db.is_sqlite:
+            queries += map(search.query_of_all_partitions, (Search.match_query, Search.stop_query))
+        for query in queries:
+            query = query.params({PARTITION: account.id, PARTITIONS: [account.id, other]})
             compiled = query.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
             explain = "EXPLAIN QUERY PLAN" if services.db.is_sqlite else "EXPLAIN"
             rows = session.execute(text(f"{explain} {compiled}"))
