@@ -89,10 +89,12 @@ def corrections(public_id: str) -> ResponseReturnValue:
         check = candidate_request.order
         if not check.can_correct_details:
             return redirect_to_landing(public_id)
+        correctable = check.correctable_details
         return render_template(
             "candidate/check/corrections.html",
             **_context(candidate_request),
-            groups=select_groups(check.correctable_details),
+            groups=select_groups(correctable),
+            has_locked_details=not correctable.issuperset(check.content.requested_details),
             descriptions=check.decrypt_details(current_services().secret_box),
         )
 

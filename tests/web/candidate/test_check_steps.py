@@ -119,6 +119,8 @@ def test_correction_is_saved_and_told_to_the_staff(
 ) -> None:
     assert "Correct what you typed" in client.get(f"/c/o/{consented}/").text
     overview = unescape(client.get(way(consented, "corrections")).text)
+    assert "until the first part of your check that needs it begins" in overview
+    assert "Details that are not listed" not in overview
     assert "Lakita Jane, Marrero-Quux" in overview
     path = way(consented, "corrections/names")
     response = send(client, path, **{"full_name.0.family": "Marrero"})
@@ -174,6 +176,7 @@ def test_details_of_a_begun_screening_only_are_locked(
     overview = client.get(way(placed, "corrections")).text
     for group, is_offered in (("names", True), ("employers", True), ("referees", False)):
         assert (f"corrections/{group}" in overview) == is_offered
+    assert "Details that are not listed can no longer be changed here" in overview
     assert "Marrero-Quux" not in overview
     overview_path = way(placed, "corrections")
     assert client.get(way(placed, "corrections/referees")).location == overview_path
@@ -183,7 +186,7 @@ def test_details_of_a_begun_screening_only_are_locked(
     assert "full_name" not in page
     forged = send(client, path, **{"full_name.0.family": "Marrero"})
     assert forged.status_code == 409
-    assert "The work on your check has begun" in forged.text
+    assert "A part of your check that needs this has begun" in forged.text
     forged = send(client, path, way(placed, "corrections/referees"), **{"referees.none": "1"})
     assert forged.status_code == 409
     saved = send(client, path, **{"former_names.0.name": "Quince"})

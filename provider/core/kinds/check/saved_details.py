@@ -107,7 +107,9 @@ class SavedDetails:
         """Raise Conflict unless these details may be changed, or any at all where none is named."""
         correctable = self.correctable_details
         if not correctable or not correctable.issuperset(details):
-            raise Conflict("The work on your check has begun, so that it cannot be changed here")
+            raise Conflict(
+                "A part of your check that needs this has begun, so that it cannot be changed here"
+            )
 
     def correct_details(
         self,
