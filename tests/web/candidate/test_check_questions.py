@@ -1,14 +1,19 @@
 """The candidate's page with questions of the staff, and the e-mail that leads to it."""
 
 import io
+from email import message_from_bytes, policy
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from flask.testing import FlaskClient
 
 from provider.core.kinds.check import Check
+from provider.core.kinds.check.added_email import ADDED_EMAIL
 from provider.core.kinds.check.added_screening import add_screening
+from provider.errors import Invalid
+from provider.outbox import Message
 from provider.services import Services
 from tests import check_document_factories, check_factories, factories
 from tests.check_way import open_invitation
@@ -39,6 +44,13 @@ def page_path(check_id: str) -> str:
 def question_id(services: Services, check_id: str) -> str:
     with services.db.reading() as session:
         return Check.find(session, check_id).questions[-1].public_id
+
+
+def read_body(path: Path, subtype: str) -> str:
+    email = message_from_bytes(path.read_bytes(), policy=policy.default)
+    body = email.get_body((subtype,))
+    assert body
+    return " ".join(body.get_content().split())
 
 
 def test_status_page_leads_to_the_open_question(client: FlaskClient, check_id: str) -> None:
@@ -111,6 +123,47 @@ def test_added_screening_is_shown_with_its_reason(
         add_screening(session, check, "other", "Registers", reason, SAM, services.now())
     page = unescape(client.get(f"/c/o/{check_id}/").text)
     assert "Added later: Registers. The dates differ." in page
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("A part was added", "Why: The dates differ.", "It uses: Full legal name")),
+        ("de", ("ist ein Teil hinzugekommen", "Warum: The dates differ.", "Verwendet: ")),
+    ],
+)
+def test_added_screening_is_told_in_an_email(
+    services: Services, language: str, words: tuple[str, ...]
+) -> None:
+    check_id = consented_check(
+        services, product_id=check_factories.create_package(services, language=language)
+    )
+    reason, now = "The dates differ.", services.now()
+    with services.db.writing() as session:
+        check = Check.find(session, check_id, lock=True)
+        add_screening(session, check, "employment", "Registers", reason, SAM, now)
+        # A reopening deletes the added screening, and the e-mail is sent all the same.
+        check.cancel(session, SAM, "A mistake", now)
+        check.reopen(session, services.secret_box, SAM, "A mistake", now)
+    factories.deliver_emails(services)
+    bodies = [
+        (read_body(path, "plain"), read_body(path, "html"))
+        for path in (services.settings.instance / "mail").glob("*")
+    ]
+    ((text, html),) = (pair for pair in bodies if "Registers" in pair[0])
+    for word in (*words, "Registers", factories.invitation_url(services, check_id)):
+        assert word in text
+    assert reason in html
+
+
+def test_refused_addition_sends_no_email(services: Services, check_id: str) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, check_id, lock=True)
+        with pytest.raises(Invalid):
+            add_screening(session, check, "credit", "", "Hm", SAM, services.now())
+    with services.db.reading() as session:
+        query = session.query(Message).filter_by(ordering_key=check_id, topic=ADDED_EMAIL)
+        assert query.count() == 0
 
 
 def test_documents_that_a_question_asks_for_can_be_sent(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from provider.core.kinds.check.added_email import tell_added
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages.content import Screening, load_screening
 from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES, STAFF, ScreeningType
@@ -41,7 +42,9 @@ def add_screening(
     staff: str,
     now: datetime,
 ) -> Screening:
-    """Add a screening that staff do. The candidate sees its name and the reason, the ATS the name.
+    """Add a screening that staff do, and tell the candidate, with its name and the reason.
+
+    The ATS gets the name with the outcome.
 
     Raises Invalid for a type beyond the consent, and Conflict for a name that the check has.
     """
@@ -84,6 +87,7 @@ def add_screening(
     session.flush()
     check.update_progress(session)
     check.record_event(session, "screening added", staff, now, f"{name}: {reason}")
+    tell_added(session, check, definition, now)
     return screening
 
 

@@ -1,6 +1,6 @@
 """The description of the kind check."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session, object_session
 
 from provider.core.accounts import Account, screening_times
-from provider.core.kinds.base import AlertCause, Kind, KindTexts, RecordedText
+from provider.core.kinds.base import AlertCause, EmailParts, Kind, KindTexts, RecordedText
+from provider.core.kinds.check.added_email import ADDED_EMAIL, added_email_parts
 from provider.core.kinds.check.adjudication import matrix  # noqa: F401 - its table
 from provider.core.kinds.check.adjudication.rules import DISPOSITIONS, ESCALATE
 from provider.core.kinds.check.adverse.adverse_work import (
@@ -30,7 +31,12 @@ from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.external_work import follow_status
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages import content
-from provider.core.kinds.check.packages.content import AUTHORIZATION, DISCLOSURE, PRIVACY, RIGHTS
+from provider.core.kinds.check.packages.content import (
+    AUTHORIZATION,
+    DISCLOSURE,
+    PRIVACY,
+    RIGHTS,
+)
 from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
 from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
 from provider.core.kinds.check.packages.legal_text_record import find_texts
@@ -143,6 +149,14 @@ def _find_texts(session: Session, digest: str) -> Sequence[RecordedText]:
     return sorted(texts, key=attrgetter("created_at"))
 
 
+def _email_parts(
+    check: Check, template: str, secret_box: SecretBox, payload: Mapping[str, Any]
+) -> EmailParts:
+    if template == ADDED_EMAIL:
+        return added_email_parts(check, payload)
+    return email_parts(check, template, secret_box, payload)
+
+
 def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
     """Return what referees and vendors have answered."""
     session = object_session(check)
@@ -216,6 +230,7 @@ KIND = Kind(
             "dispute retracted": "Dispute retracted by the candidate",
             "dispute answered": "Dispute answered",
             STEP_EMAIL: "Message about a screening",
+            ADDED_EMAIL: "E-mail about an added screening",
             COPY_EMAIL: "Copy of the report",
             ANSWER_EMAIL: "Answer to a dispute",
             "outcome entered": "Outcome entered",
@@ -302,6 +317,7 @@ KIND = Kind(
         QUESTION_EMAIL: gettext_noop("%(company)s: a question about your background check"),
         "document": gettext_noop("%(company)s: please send a document again"),
         STEP_EMAIL: gettext_noop("%(company)s: news about your %(noun)s"),
+        ADDED_EMAIL: gettext_noop("%(company)s: an addition to your background check"),
         COPY_EMAIL: gettext_noop("%(company)s: your copy of the report"),
         ANSWER_EMAIL: gettext_noop("%(company)s: the answer to what you disputed"),
         PRE_ADVERSE: gettext_noop("%(company)s: about your background check"),
@@ -332,7 +348,7 @@ KIND = Kind(
             find_renewals_to_report,
         ),
     },
-    email_parts=email_parts,
+    email_parts=_email_parts,
     work_permission=Permission.DECIDE_CHECKS,
     queue="screenings",
     list_staff_work=list_staff_work,
