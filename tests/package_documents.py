@@ -5,10 +5,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from provider.core.kinds.check.packages.content import PURPOSES
 from provider.core.kinds.check.packages.countries import COUNTRY_CODES
 from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
 from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.legal_text_slots import PURPOSES
 from provider.core.kinds.check.packages.screening_options import SCREENING_OPTIONS
 from provider.core.kinds.check.packages.screening_types import (
     CONNECTOR,
@@ -42,9 +42,12 @@ def generated_packages(draw: Draw) -> Document:
     ]
     content["disclosure"] = {"key": "terms", "version": draw(LINES)[:40].strip()} | _draw_text(draw)
     if draw(st.booleans()):
-        content["legal_texts"] = [
-            _draw_legal_text(draw, number) for number in range(draw(st.integers(0, 3)))
-        ]
+        texts = [_draw_legal_text(draw, number) for number in range(draw(st.integers(0, 3)))]
+        content["legal_texts"] = texts
+        keys = [text["key"] for text in texts]
+        for screening in content["screenings"]:
+            if draw(st.booleans()):
+                screening["consent_texts"] = [key for key in keys if draw(st.booleans())]
     return Document("check", "generated", content["name"], content)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from provider.core.kinds import KINDS, document_warnings
 from provider.core.kinds.assessment.items import ITEM_KINDS
-from provider.core.kinds.check.packages.content import PURPOSES
+from provider.core.kinds.check.packages.legal_text_slots import PURPOSES
 from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES
 from provider.core.products.documents import Document, parse_documents, to_yaml
 

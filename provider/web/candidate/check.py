@@ -13,6 +13,7 @@ from flask_wtf.csrf import CSRFError
 
 from provider.core.kinds.check import Check, IncompleteForm
 from provider.core.kinds.check.consent_proof import render_consent_proof
+from provider.core.kinds.check.packages import legal_text_slots
 from provider.core.kinds.check.packages.addresses import subdivisions
 from provider.core.kinds.check.packages.countries import country_names
 from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
@@ -206,6 +207,7 @@ def _show_text(
             **step_context(check, endpoint, **values),
             text=text,
             is_disclosure=endpoint == DISCLOSURE,
+            is_alone=text.purpose == legal_text_slots.DISCLOSURE,
             is_redisplayed=is_redisplayed,
         )
     return page, 400 if is_redisplayed else 200

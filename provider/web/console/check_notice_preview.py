@@ -15,8 +15,9 @@ from provider.core.kinds.check.adverse.notice_content import compose_content, em
 from provider.core.kinds.check.adverse.notice_pdf import render_notice_pdf
 from provider.core.kinds.check.adverse.notice_samples import translate_sample
 from provider.core.kinds.check.adverse.notice_text import SAMPLE_VERSION, ChosenText
-from provider.core.kinds.check.packages.content import RIGHTS, LegalText
+from provider.core.kinds.check.packages.content import LegalText
 from provider.core.kinds.check.packages.legal_text_record import text_digest
+from provider.core.kinds.check.packages.legal_text_slots import RIGHTS
 from provider.core.kinds.check.packages.package import Package
 from provider.core.kinds.check.tables.adverse_action import ADVERSE_WITHDRAWN
 from provider.core.labels import format_date

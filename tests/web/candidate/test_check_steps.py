@@ -92,6 +92,41 @@ def test_copy_is_offered_elsewhere_where_the_account_gives_it(
         assert case.wants_copy == is_given
 
 
+def test_text_of_a_screening_says_its_name_but_no_disclosure_does(
+    services: Services, client: FlaskClient
+) -> None:
+    terms = LEGAL_TEXTS[0] | {"key": "terms", "purpose": "disclosure", "title": "Terms of credit"}
+    named = ["rights", "terms", "permission", "policy"]
+    screenings = [{"key": "credit", "name": "Credit file", "consent_texts": named}]
+    product = check_factories.create_package(
+        services, screenings=screenings, legal_texts=[terms, *LEGAL_TEXTS]
+    )
+    placed = check_factories.place_check(services, product)
+    open_invitation(services, client, placed)
+    send(client, way(placed, "country"), country="US", subdivision="CA")
+    page = client.get(way(placed, "disclosure")).text
+    assert "We may <strong>ask</strong> around." in page
+    assert "Credit file" not in page
+    alone = send(client, way(placed, "disclosure")).location
+    assert alone == way(placed, "texts/disclosure/terms")
+    page = client.get(alone).text
+    assert "Terms of credit" in page
+    # The law wants nothing else on the page of a disclosure.
+    assert "For: Credit file" not in page
+    assert "<footer" not in page
+    rights = send(client, alone).location
+    assert rights == way(placed, "texts/rights/rights")
+    page = client.get(rights).text
+    assert "For: Credit file" in page
+    assert "<footer" in page
+    review = walk(client, placed, {})
+    assert client.get(review).text.count("For: Credit file") == 1
+    send(client, review, name="Lakita")
+    with services.db.reading() as session:
+        (consent,) = Check.find(session, placed).consents
+        assert [row.key for row in consent.texts] == ["jobs", "terms", "rights", "permission"]
+
+
 def test_unknown_country_is_refused(client: FlaskClient, public_id: str) -> None:
     response = send(client, way(public_id, "country"), country="XX")
     assert response.status_code == 400

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 from provider.core.kinds.check.added_email import tell_added
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages.content import Screening, load_screening
+from provider.core.kinds.check.packages.legal_text_record import text_digest
+from provider.core.kinds.check.packages.legal_text_slots import LEGAL_TEXT_SLOTS
 from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES, STAFF, ScreeningType
 from provider.core.kinds.check.tables.screening_task import ScreeningTask
 from provider.core.text_cleaning import clean_line
@@ -18,7 +20,10 @@ MAX_SCREENINGS = 50
 
 
 def list_addable_types(check: Check) -> Mapping[str, ScreeningType]:
-    """Return the types that need no detail, document or legal text beyond the consent's."""
+    """Return the types that need no detail, document or legal text beyond the consent's.
+
+    A type that the package lacks must not need texts of its own, but for those that were read.
+    """
     screenings = check.content.screenings
     agreed_details = set(check.content.requested_details)
     agreed_documents = {name for screening in screenings for name in screening.documents}
@@ -29,8 +34,41 @@ def list_addable_types(check: Check) -> Mapping[str, ScreeningType]:
         if agreed_details.issuperset(entry.asks)
         and agreed_documents.issuperset(entry.documents)
         and (name in agreed_types or not entry.needs_own_texts)
+        and _find_texts(check, name) is not None
         and entry.performer == STAFF
     }
+
+
+def _find_screening(check: Check, type_name: str) -> Screening | None:
+    """Return the package's first screening of a type."""
+    return next((entry for entry in check.content.screenings if entry.type == type_name), None)
+
+
+def _find_texts(check: Check, type_name: str) -> list[str] | None:
+    """Return the keys of the texts for a screening of a type; None unless the last consent has all.
+
+    A type of the package has the package's texts. Another one has those of its slots: of the
+    country of the consent, or of every country where the candidate named none.
+    """
+    if not check.consents:
+        return None
+    consent = check.consents[-1]
+    agreed = {(text.key, text.digest) for text in consent.texts}
+    screening = _find_screening(check, type_name)
+    names = screening.consent_texts if screening else SCREENING_TYPES[type_name].consent_texts
+    texts = check.content.find_texts(names, consent.country)
+    if any((text.key, text_digest(text.text)) not in agreed for text in texts):
+        return None
+    if screening is None:
+        needed = [
+            name
+            for name in names
+            if consent.country in ("", LEGAL_TEXT_SLOTS[name].country)
+            and not check.content.find_texts((name,), consent.country)
+        ]
+        if needed:
+            return None
+    return [text.key for text in texts]
 
 
 def add_screening(
@@ -69,9 +107,12 @@ def add_screening(
         "reason": reason,
         "asks": list(usual.asks),
         "documents": list(usual.documents),
+        "consent_texts": _find_texts(check, screening_type),
         "working_days": usual.working_days,
         "performer": STAFF,
     }
+    if (agreed := _find_screening(check, screening_type)) is not None:
+        definition |= agreed.options
     screening = load_screening(definition)
     check.tasks.append(
         ScreeningTask(

@@ -12,7 +12,11 @@ from provider.config import Settings
 from provider.core.kinds.check.check_pdf import CheckPdf
 from provider.core.kinds.check.packages.legal_text_record import text_digest
 from provider.core.kinds.check.screening_status import COUNTRIES_WITH_COPY
-from provider.core.kinds.check.shown_texts import disclosure_title, find_disclosure
+from provider.core.kinds.check.shown_texts import (
+    disclosure_title,
+    find_disclosure,
+    list_shown_texts,
+)
 from provider.core.kinds.check.tables.consent import Consent
 from provider.core.labels import format_datetime
 from provider.core.markdown import markdown_to_text
@@ -52,6 +56,7 @@ def render_consent_proof(
 def list_evidence_texts(check: "Check", consent: Consent) -> Iterator[dict[str, str]]:
     """Yield each text that the candidate was shown, with its digest and when she went on.
 
+    `screenings` are the names of those that need the text; empty for one of the whole package.
     A consent from before texts were recorded has the disclosure alone.
     """
     content, digest = check.content, consent.disclosure_digest
@@ -61,10 +66,16 @@ def list_evidence_texts(check: "Check", consent: Consent) -> Iterator[dict[str, 
         (text.key, text_digest(text.text)): (text.title, text.text) for text in content.legal_texts
     }
     bodies[disclosure.key, digest] = disclosure_name, disclosure.text
+    screenings = {
+        text.key: ", ".join(text.screenings) for text in list_shown_texts(content, consent.country)
+    }
     for row in consent.texts:
         title, text = bodies.get((row.key, row.digest), (row.key, ""))
         shown_at = format_datetime(row.shown_at, check.timezone)
-        yield _text_fields(title, f"{row.key} {row.version}", row.digest, shown_at, text)
+        yield {
+            **_text_fields(title, f"{row.key} {row.version}", row.digest, shown_at, text),
+            "screenings": screenings.get(row.key, ""),
+        }
     if not consent.texts:
         given_at = format_datetime(consent.given_at, check.timezone)
         version = consent.disclosure_version
@@ -78,6 +89,7 @@ def _text_fields(title: str, version: str, digest: str, shown_at: str, text: str
         "digest": digest,
         "shown_at": shown_at,
         "text": markdown_to_text(text),
+        "screenings": "",
     }
 
 

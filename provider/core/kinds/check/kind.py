@@ -31,15 +31,15 @@ from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.external_work import follow_status
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages import content
-from provider.core.kinds.check.packages.content import (
+from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
+from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.legal_text_record import find_texts
+from provider.core.kinds.check.packages.legal_text_slots import (
     AUTHORIZATION,
     DISCLOSURE,
     PRIVACY,
     RIGHTS,
 )
-from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
-from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
-from provider.core.kinds.check.packages.legal_text_record import find_texts
 from provider.core.kinds.check.packages.package import Package
 from provider.core.kinds.check.packages.package_warnings import find_warnings
 from provider.core.kinds.check.packages.screening_options import SCREENING_OPTIONS

@@ -2,20 +2,14 @@
 
 from dataclasses import dataclass
 
-from provider.core.kinds.check.packages.content import (
-    AUTHORIZATION,
-    DISCLOSURE,
-    PURPOSES,
-    Disclosure,
-    LegalText,
-    PackageContent,
-)
+from provider.core.kinds.check.packages.content import Disclosure, LegalText, PackageContent
+from provider.core.kinds.check.packages.legal_text_slots import AUTHORIZATION, DISCLOSURE, PURPOSES
 from provider.core.kinds.check.packages.package import text_digest
 
 
 @dataclass(frozen=True)
 class ShownText:
-    """A text as the candidate reads it."""
+    """A text as the candidate reads it. `screenings` are the names of those that need it."""
 
     key: str
     version: str
@@ -23,6 +17,7 @@ class ShownText:
     title: str
     text: str
     sample: bool
+    screenings: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -30,7 +25,10 @@ class ShownText:
 
 
 def list_shown_texts(content: PackageContent, country: str) -> list[ShownText]:
-    """Return the texts for a candidate of a country: her disclosure first, then by purpose."""
+    """Return the texts for a candidate of a country: her disclosure first, then by purpose.
+
+    A text that several screenings need is there once.
+    """
     disclosure = content.disclosure_for(country)
     first = ShownText(
         disclosure.key,
@@ -41,11 +39,27 @@ def list_shown_texts(content: PackageContent, country: str) -> list[ShownText]:
         disclosure.sample,
     )
     others = [
-        ShownText(text.key, text.version, text.purpose, text.title, text.text, text.sample)
+        ShownText(
+            text.key,
+            text.version,
+            text.purpose,
+            text.title,
+            text.text,
+            text.sample,
+            _list_screenings(content, country, text),
+        )
         for text in content.legal_texts_for(country)
         if text is not disclosure
     ]
     return [first, *sorted(others, key=lambda text: PURPOSES.index(text.purpose))]
+
+
+def _list_screenings(content: PackageContent, country: str, text: LegalText) -> tuple[str, ...]:
+    return tuple(
+        screening.name
+        for screening in content.screenings
+        if text in content.find_texts(screening.consent_texts, country)
+    )
 
 
 def disclosure_title(disclosure: Disclosure | LegalText) -> str:

@@ -201,6 +201,10 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
     "RefereeQuestionSchema.kind": ("How referees answer", ""),
     "RefereeQuestionSchema.options": ("Options", "For a choice: one on each line, 2 to 20."),
     "RefereeQuestionSchema.required": ("Referees must answer it", ""),
+    "consent_texts": (
+        "Legal texts of this screening",
+        "Keys of legal texts of this package, one on each line. A text names its countries.",
+    ),
     "asks": ("What the candidate is asked for", ""),
     "documents": ("Documents that the candidate sends", ""),
     "working_days": ("Expected working days", "From the consent to the outcome, 1 to 250."),
@@ -223,6 +227,8 @@ FIELD_TEXTS: Mapping[str, tuple[str, str]] = {
         "One on each line, by name or code: candidates who live there see it. Empty: all do.",
     ),
 }
+# Fields whose values are keys, which authors see as they are written.
+FIELDS_OF_KEYS = ("consent_texts",)
 CHOICE_TEXTS: Mapping[str, str] = {
     "report": "On the page of the report",
     "pdf": "In the PDF",
@@ -296,6 +302,8 @@ def words(name: str) -> str:
 
 
 def choice_text(choice: str, field_name: str = "") -> str:
+    if field_name in FIELDS_OF_KEYS:
+        return choice
     if field_name in CHOICE_FAMILIES:
         return label_for(CHOICE_FAMILIES[field_name], choice)
     own_text = CHOICE_TEXTS.get(f"{field_name}.{choice}")

@@ -10,6 +10,7 @@ import provider
 from provider.core.kinds import KINDS
 from provider.core.kinds.check import Package
 from provider.core.kinds.check.packages.content import Disclosure, LegalText
+from provider.core.kinds.check.packages.legal_text_slots import LEGAL_TEXT_SLOTS
 from provider.core.products.samples import load_sample_documents
 from tests import check_factories
 
@@ -106,7 +107,10 @@ def test_american_sample_shows_its_texts_in_order() -> None:
     (document,) = (row for row in PACKAGES if row.key == "us-employment")
     content = Package.parse(document.content)
     texts = content.legal_texts_for("US")
-    assert [text.purpose for text in texts] == ["disclosure", "rights", "authorization"]
+    purposes = ["disclosure", "rights", "authorization", "authorization"]
+    assert [text.purpose for text in texts] == purposes
+    driving = next(entry for entry in content.screenings if entry.type == "motor_vehicle")
+    assert content.find_texts(driving.consent_texts, "US") == [texts[3]]
     disclosure = content.disclosure_for("US").text
     # The law wants nothing else beside the disclosure.
     assert re.fullmatch(r"[^#*\n]+\n[^#*\n]+", disclosure)
@@ -114,7 +118,7 @@ def test_american_sample_shows_its_texts_in_order() -> None:
     assert content.legal_texts_for("GB") == ()
 
 
-def test_each_sample_file_is_a_marked_text_of_a_package() -> None:
+def test_each_sample_file_is_a_marked_text_of_a_package_or_slot() -> None:
     folder = Path(provider.__file__).parent / "samples" / "legal"
     texts = {
         text.text: text.sample
@@ -124,4 +128,5 @@ def test_each_sample_file_is_a_marked_text_of_a_package() -> None:
     }
     for path in sorted(folder.iterdir()):
         text = path.read_text("utf-8").split("---\n", 2)[2].strip()
-        assert texts[text] is True, path.name
+        # A test of the slots reads the others.
+        assert texts.get(text, path.stem in LEGAL_TEXT_SLOTS) is True, path.name

@@ -142,6 +142,36 @@ def test_countries_are_written_by_name_or_code() -> None:
     assert "countries" not in save(schema, RIGHTS, countries="")
 
 
+def test_legal_texts_of_a_screening_are_lines_of_keys() -> None:
+    schema, driving = ScreeningSchema(), IDENTITY | {"type": "motor_vehicle"}
+    (field,) = (row for row in build_form(schema, driving, {}) if row.name == "consent_texts")
+    assert field.value == "us-driving-record-authorization"
+    assert "Usual for this type: us-driving-record-authorization." in field.help
+    assert save(schema, driving) == driving
+    changed = save(schema, driving, consent_texts="uk-driving\r\n\r\n de-driving \r\n")
+    assert changed == driving | {"consent_texts": ["uk-driving", "de-driving"]}
+    assert save(schema, changed, consent_texts="") == driving
+
+
+def test_unknown_text_of_a_screening_is_shown_at_its_field(
+    services: Services, console: ConsoleClient, package_id: str
+) -> None:
+    save_entry(console, package_id, SCREENING, consent_texts="us-rights")
+    assert screening(services, package_id)["consent_texts"] == ["us-rights"]
+    problem = "It is us-rights, which legal_texts does not have: add this text there"
+    page = console.get_text(entry_page(package_id, SCREENING))
+    assert problem in page
+    assert problem in console.get_text(f"{LIST}{package_id}/edit")
+    console.submit(f"{LIST}{package_id}/edit/add", list="legal_texts")
+    text = {name: value for name, value in RIGHTS.items() if name != "countries"}
+    save_entry(console, package_id, "legal_texts.0", **text, countries="United States")
+    page = console.get_text(entry_page(package_id, SCREENING))
+    assert problem not in page
+    outline = console.get_text(f"{LIST}{package_id}/edit")
+    assert problem not in outline
+    assert "because screenings name legal texts" in outline
+
+
 def test_screening_is_saved_and_previewed_with_what_it_needs(
     services: Services, console: ConsoleClient, package_id: str
 ) -> None:

@@ -16,7 +16,8 @@ from provider.core.kinds.check.adverse.notice_text import NoticeScope, choose_te
 from provider.core.kinds.check.current_check import find_newer_check
 from provider.core.kinds.check.evidence import CONSIDER
 from provider.core.kinds.check.models import Check
-from provider.core.kinds.check.packages.content import RIGHTS, LegalText
+from provider.core.kinds.check.packages.content import LegalText
+from provider.core.kinds.check.packages.legal_text_slots import RIGHTS
 from provider.core.kinds.check.tables.adverse_action import (
     ADVERSE_WITHDRAWN,
     FINAL,

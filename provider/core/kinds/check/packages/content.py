@@ -8,7 +8,7 @@
                                           barred_lists?, reason?, asks?, documents?,
                                           working_days?, performer?, connector?,
                                           questions?: [{key, text, kind?, options?, required?}],
-                                          retention_days?}]
+                                          consent_texts?, retention_days?}]
     disclosure                            {key, version, text, sample?}, the text to consent to
     legal_texts?                          [{key, version, purpose, title, text, countries?,
                                           sample?}]
@@ -20,23 +20,31 @@ expected time. `workforce` and `barred_lists` are names of SCREENING_OPTIONS, of
 `questions` are for referees, of the kind text, choice (with `options`) or yes_no; without them the
 type's usual questions are asked. `connector` is the key of one of the account's. `retention_days`
 is how long the data of the screening is stored after the end of the check; the outcome stays.
+`consent_texts` are keys of `legal_texts` that the screening needs, or the type's LEGAL_TEXT_SLOTS.
 
 `legal_texts` are shown beside the disclosure: to candidates of `countries` (ISO 3166 codes), or to
-all where there are none. One with the purpose `disclosure` replaces the disclosure for them.
+all where there are none. One with the purpose `disclosure` replaces the disclosure for them, unless
+a screening names it: it is then one more text.
 
 `text` and `description` are Markdown. The author chooses `version`; each consent records it.
 `sample: true` marks a disclosure that no lawyer has approved. Pages warn about it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import post_load, validates_schema
+from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.check.packages.country_code import CountryCode
 from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
 from provider.core.kinds.check.packages.document_slots import DOCUMENT_SLOTS
+from provider.core.kinds.check.packages.legal_text_slots import (
+    DISCLOSURE,
+    LEGAL_TEXT_SLOTS,
+    PURPOSES,
+    is_filled_by,
+)
 from provider.core.kinds.check.packages.referee_questions import (
     RefereeQuestion,
     RefereeQuestionSchema,
@@ -67,15 +75,9 @@ from provider.core.products.schema_fields import (
 from provider.texts import LazyText
 from provider.texts import Text as ShownText
 
-# The purposes of legal texts: each is a step of its own, in this order.
-DISCLOSURE, RIGHTS, PRIVACY, AUTHORIZATION = PURPOSES = (
-    "disclosure",
-    "rights",
-    "privacy",
-    "authorization",
-)
 # A screening takes these fields from its type where the document leaves them out.
-USUAL_FIELDS = ("asks", "documents", "working_days", "performer")
+USUAL_FIELDS = ("asks", "documents", "working_days", "performer", "consent_texts")
+_TUPLES = ("asks", "documents", "consent_texts", "questions")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Screening:
     type: str = OTHER
     reason: str = ""
     documents: tuple[str, ...] = ()
+    consent_texts: tuple[str, ...] = ()
     working_days: int = SCREENING_TYPES[OTHER].working_days
     performer: str = STAFF
     connector: str = ""
@@ -164,8 +167,30 @@ class PackageContent:
 
     def disclosure_for(self, country: str) -> Disclosure | LegalText:
         """Return the text that candidates of a country consent to, by its ISO 3166 code."""
-        texts = self.legal_texts_for(country)
+        named = self.named_texts
+        texts = [text for text in self.legal_texts_for(country) if text.key not in named]
         return next((text for text in texts if text.purpose == DISCLOSURE), self.disclosure)
+
+    @property
+    def named_texts(self) -> set[str]:
+        """The keys of texts, and the slots, that the screenings name."""
+        return {name for screening in self.screenings for name in screening.consent_texts}
+
+    def find_texts(self, names: Collection[str], country: str) -> list[LegalText]:
+        """Return the texts for candidates of a country that keys or LEGAL_TEXT_SLOTS name."""
+        return [
+            text
+            for text in self.legal_texts_for(country)
+            if any(is_filled_by(name, text.key, text.purpose, country) for name in names)
+        ]
+
+    def list_consent_texts(self, screening: Screening) -> list[LegalText]:
+        """Return the texts of one screening for candidates of any country."""
+        countries = {"", *(country for text in self.legal_texts for country in text.countries)}
+        countries |= {slot.country for slot in LEGAL_TEXT_SLOTS.values()}
+        names = screening.consent_texts
+        keys = {text.key for country in countries for text in self.find_texts(names, country)}
+        return [text for text in self.legal_texts if text.key in keys]
 
     @property
     def has_sample_text(self) -> bool:
@@ -202,6 +227,7 @@ class ScreeningSchema(DocumentSchema):
     reason = Text(300, load_default="")
     asks = ListOf(Choice(*DETAIL_FIELDS), "names", 0, len(DETAIL_FIELDS))
     documents = ListOf(Choice(*DOCUMENT_SLOTS), "names", 0, len(DOCUMENT_SLOTS))
+    consent_texts = ListOf(Key(), "keys", 0, 30)
     working_days = Integer(1, 250)
     performer = Choice(*PERFORMERS)
     connector = Key(load_default="")
@@ -228,7 +254,7 @@ class ScreeningSchema(DocumentSchema):
         given = {name: data.pop(name) for name in SCREENING_OPTIONS if name in data}
         data["options"] = complete_options(data["type"], given)
         data = _usual_fields(_find_type(data)) | data
-        tuples = {name: tuple(data[name]) for name in ("asks", "documents", "questions")}
+        tuples = {name: tuple(data[name]) for name in _TUPLES}
         return Screening(**data | tuples)
 
 
@@ -288,12 +314,25 @@ class PackageSchema(DocumentSchema):
         require_unique([screening.key for screening in data["screenings"]], "screenings")
         require_unique([screening.name for screening in data["screenings"]], "screenings", "name")
         require_unique([text.key for text in data["legal_texts"]], "legal_texts")
+        _require_known_texts(data["screenings"], [text.key for text in data["legal_texts"]])
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> PackageContent:
         del data["schema"]
         tuples = {name: tuple(data[name]) for name in ("sections", "screenings", "legal_texts")}
         return PackageContent(**data | tuples)
+
+
+def _require_known_texts(screenings: Sequence[Screening], keys: Collection[str]) -> None:
+    """Raise ValidationError for a screening's text that `keys` lack; warnings name empty slots."""
+    for index, screening in enumerate(screenings):
+        slots = SCREENING_TYPES[screening.type].consent_texts
+        for number, key in enumerate(screening.consent_texts):
+            if key not in keys and key not in slots:
+                problem = f"is {key}, which legal_texts does not have: add this text there"
+                known = f", or name one of {', '.join(keys)}" if keys else ""
+                path = {number: [problem + known]}
+                raise ValidationError({"screenings": {index: {"consent_texts": path}}})
 
 
 SCHEMA = PackageSchema()

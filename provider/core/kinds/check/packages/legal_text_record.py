@@ -9,7 +9,8 @@ from sqlalchemy import String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.kinds.base import RecordedText
-from provider.core.kinds.check.packages.content import DISCLOSURE, PURPOSES, Disclosure, LegalText
+from provider.core.kinds.check.packages.content import Disclosure, LegalText
+from provider.core.kinds.check.packages.legal_text_slots import DISCLOSURE, PURPOSES
 from provider.errors import DocumentError
 from provider.storage.database import Base
 

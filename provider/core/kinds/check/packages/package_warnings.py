@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from provider.core.kinds.check.packages.content import (
+from provider.core.kinds.check.packages.content import PackageContent
+from provider.core.kinds.check.packages.legal_text_slots import (
     AUTHORIZATION,
     DISCLOSURE,
+    LEGAL_TEXT_SLOTS,
     PRIVACY,
     RIGHTS,
-    PackageContent,
 )
 from provider.core.kinds.check.packages.screening_types import CONNECTOR, SCREENING_TYPES, STAFF
 from provider.core.products.documents import DocumentWarning
@@ -15,6 +16,8 @@ from provider.core.products.markdown_warnings import find_markdown_warnings
 
 # What the law of a country asks for, by the code of the country.
 NEEDED_PURPOSES = {"US": (DISCLOSURE, RIGHTS, AUTHORIZATION), "GB": (PRIVACY,)}
+# A text of these purposes that a screening names is not the one of the package.
+_OF_THE_PACKAGE = (DISCLOSURE, AUTHORIZATION)
 _TEXT_NAMES = {
     DISCLOSURE: "a stand-alone disclosure",
     RIGHTS: "a summary of rights",
@@ -28,6 +31,8 @@ def find_warnings(content: PackageContent) -> Iterator[DocumentWarning]:
     yield from _find_in_texts(content)
     yield from _find_samples(content)
     yield from _find_missing_texts(content)
+    yield from _find_empty_slots(content)
+    yield from _find_missing_language(content)
     yield from _find_in_screenings(content)
 
 
@@ -53,15 +58,54 @@ def _find_samples(content: PackageContent) -> Iterator[DocumentWarning]:
 
 def _find_missing_texts(content: PackageContent) -> Iterator[DocumentWarning]:
     """Warn of the purposes that no text serves, in the countries that the package is for."""
-    countries = {SCREENING_TYPES[screening.type].country for screening in content.screenings}
-    countries |= {country for text in content.legal_texts for country in text.countries}
+    countries = _find_countries(content)
     for country, needed in NEEDED_PURPOSES.items():
-        purposes = {text.purpose for text in content.legal_texts_for(country)}
+        purposes = {
+            text.purpose
+            for text in content.legal_texts_for(country)
+            if text.purpose not in _OF_THE_PACKAGE or text.key not in content.named_texts
+        }
         for purpose in needed:
             if country in countries and purpose not in purposes:
                 name = _TEXT_NAMES[purpose]
                 problem = f"has no text with the purpose {purpose} for {country}: {name}"
                 yield DocumentWarning("legal_texts", problem)
+
+
+def _find_empty_slots(content: PackageContent) -> Iterator[DocumentWarning]:
+    """Warn of the texts of a type of screening that the package lacks, in its countries."""
+    countries = _find_countries(content)
+    for index, screening in enumerate(content.screenings):
+        for name in screening.consent_texts:
+            slot = LEGAL_TEXT_SLOTS.get(name)
+            if slot is None or slot.country not in countries:
+                continue
+            # A missing purpose has a warning of its own.
+            warned_purposes = NEEDED_PURPOSES.get(slot.country, ())
+            is_needed = slot.is_separate or slot.purpose not in warned_purposes
+            if is_needed and not content.find_texts((name,), slot.country):
+                problem = (
+                    f"has no text {name} for {slot.country}: {slot.meaning}; add it to "
+                    f"legal_texts, with the purpose {slot.purpose}"
+                )
+                yield DocumentWarning(f"screenings[{index}].consent_texts", problem)
+
+
+def _find_missing_language(content: PackageContent) -> Iterator[DocumentWarning]:
+    names_texts = any(
+        screening.consent_texts
+        and screening.consent_texts != SCREENING_TYPES[screening.type].consent_texts
+        for screening in content.screenings
+    )
+    if names_texts and not content.language:
+        problem = "should be provided, because screenings name legal texts: screen readers need it"
+        yield DocumentWarning("language", problem)
+
+
+def _find_countries(content: PackageContent) -> set[str]:
+    """Return the countries that the package is for: those of its types and of its texts."""
+    countries = {SCREENING_TYPES[screening.type].country for screening in content.screenings}
+    return countries | {country for text in content.legal_texts for country in text.countries}
 
 
 def _find_in_screenings(content: PackageContent) -> Iterator[DocumentWarning]:

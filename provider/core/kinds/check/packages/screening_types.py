@@ -28,8 +28,9 @@ class ScreeningType:
     `asks` are names of DETAIL_FIELDS, `documents` of DOCUMENT_SLOTS, `options` of
     SCREENING_OPTIONS. `reason` is one sentence that tells the candidate why this is needed.
     `working_days` is the usual time until the outcome. `country` is the ISO 3166 code of the
-    country whose law names the type; empty for a type of no country. `needs_own_texts`: a law names
-    a text that the candidate reads before it. Staff cannot add such a screening to a running check,
+    country whose law names the type; empty for a type of no country. `consent_texts` are names of
+    LEGAL_TEXT_SLOTS: the texts that candidates of a country read before it. `needs_own_texts`: the
+    law may name such a text in any country. Staff cannot add such a screening to a running check,
     so that an entry without the field is safe. `referee_questions` are the usual ones.
     """
 
@@ -41,6 +42,7 @@ class ScreeningType:
     performer: str = STAFF
     options: tuple[str, ...] = ()
     country: str = ""
+    consent_texts: tuple[str, ...] = ()
     needs_own_texts: bool = True
     referee_questions: tuple[RefereeQuestion, ...] = GENERAL_QUESTIONS
 
@@ -49,6 +51,7 @@ _IDENTITY = ("full_name", "former_names", "date_of_birth")
 _PERSON = (*_IDENTITY, "address", "former_addresses")
 _CRIMINAL_REASON = _("Your name, date of birth and addresses say which records are yours.")
 _DBS_DOCUMENTS = ("dbs_group_1", "dbs_group_2")
+_DBS_TEXTS = ("uk-dbs-privacy",)
 
 SCREENING_TYPES: Mapping[str, ScreeningType] = {
     "identity": ScreeningType(
@@ -76,10 +79,22 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         needs_own_texts=False,
     ),
     "dbs_basic": ScreeningType(
-        _("DBS basic check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10, country="GB"
+        _("DBS basic check"),
+        _CRIMINAL_REASON,
+        _PERSON,
+        _DBS_DOCUMENTS,
+        10,
+        country="GB",
+        consent_texts=_DBS_TEXTS,
     ),
     "dbs_standard": ScreeningType(
-        _("DBS standard check"), _CRIMINAL_REASON, _PERSON, _DBS_DOCUMENTS, 10, country="GB"
+        _("DBS standard check"),
+        _CRIMINAL_REASON,
+        _PERSON,
+        _DBS_DOCUMENTS,
+        10,
+        country="GB",
+        consent_texts=_DBS_TEXTS,
     ),
     "dbs_enhanced": ScreeningType(
         _("DBS enhanced check"),
@@ -89,6 +104,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         20,
         options=("workforce", "barred_lists"),
         country="GB",
+        consent_texts=_DBS_TEXTS,
     ),
     "sanctions": ScreeningType(
         _("Sanctions lists"),
@@ -129,6 +145,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         ("full_name", "date_of_birth", "driving_licence"),
         ("driving_licence",),
         3,
+        consent_texts=("us-driving-record-authorization",),
         needs_own_texts=False,
     ),
     "credit": ScreeningType(
@@ -137,6 +154,7 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         _PERSON,
         (),
         3,
+        consent_texts=("us-credit-authorization",),
     ),
     "references": ScreeningType(
         _("References"),
