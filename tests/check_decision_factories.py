@@ -8,8 +8,9 @@ from sqlalchemy import select
 from provider.core.accounts import Account
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.tables.check_case import CheckCase
-from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.found_record import FoundRecord, RecordFacts
 from provider.services import Services
+from provider.storage import secrets
 from tests import check_factories, factories
 
 RIGHTS = {
@@ -57,17 +58,16 @@ def add_record(
 ) -> None:
     with services.db.writing() as session:
         check = Check.find(session, check_id)
-        check.records.append(
-            FoundRecord(
-                screening=screening,
-                kind=kind,
-                severity=severity,
-                occurred_on=occurred_on,
-                public_text=b"",
-                actor="sam@provider.test",
-                recorded_at=services.now(),
-            )
+        record = FoundRecord(
+            public_id=secrets.generate_public_id(),
+            screening=screening,
+            actor="sam@provider.test",
+            recorded_at=services.now(),
         )
+        box, facts = services.secret_box, RecordFacts(kind, severity, occurred_on)
+        record.set_facts(box, check_id, facts)
+        record.public_text = box.encrypt("", record.row_path(check_id, "public_text"))
+        check.records.append(record)
 
 
 def consider_check(services: Services, **fields: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.disputes import find_open_dispute, open_dispute
 from provider.core.kinds.check.tables.check_case import CheckCase
-from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.found_record import FoundRecord, RecordFacts
 from provider.services import Services
 from provider.storage import secrets
 
@@ -32,27 +32,19 @@ def add_record(
     text: str = RECORD_TEXT,
     note: str = RECORD_NOTE,
 ) -> None:
-    record_id = secrets.generate_public_id()
+    box = services.secret_box
     with services.db.writing() as session:
         check = Check.find(session, public_id)
-        path = f"records/{record_id}"
-        check.records.append(
-            FoundRecord(
-                public_id=record_id,
-                screening=screening,
-                kind="conviction",
-                severity="high",
-                occurred_on=date(2017, 3, 1),
-                public_text=services.secret_box.encrypt(
-                    text, check.row_path(f"{path}/public_text")
-                ),
-                private_note=services.secret_box.encrypt(
-                    note, check.row_path(f"{path}/private_note")
-                ),
-                actor="sam@provider.test",
-                recorded_at=services.now(),
-            )
+        record = FoundRecord(
+            public_id=secrets.generate_public_id(),
+            screening=screening,
+            actor="sam@provider.test",
+            recorded_at=services.now(),
         )
+        record.set_facts(box, public_id, RecordFacts("conviction", "high", date(2017, 3, 1)))
+        record.public_text = box.encrypt(text, record.row_path(public_id, "public_text"))
+        record.private_note = box.encrypt(note, record.row_path(public_id, "private_note"))
+        check.records.append(record)
 
 
 def dispute(

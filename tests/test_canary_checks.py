@@ -243,6 +243,8 @@ def ciphertexts(services: Services) -> list[bytes]:
         Finding.report_text,
         FoundRecord.public_text,
         FoundRecord.private_note,
+        FoundRecord.facts_encrypted,
+        Dispute.reason_encrypted,
         Dispute.text,
         Dispute.answer,
         InformationRequest.question,
@@ -280,8 +282,10 @@ def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
         deliver(services)
         trip.export(console)
         places = written_places(services, folder / "first")
+        for fact in (b"conviction", b"2017-03-01", b"not me"):
+            assert [name for name, content in places.items() if fact in content] == []
         erased_texts = ciphertexts(services)
-        assert len(erased_texts) == len(DETAILS) + 8 + 4  # 2 pages of documents, also small ones
+        assert len(erased_texts) == len(DETAILS) + 10 + 4  # 2 pages of documents, also small ones
         assert not any(text.startswith(b"\xff\xd8\xff") for text in erased_texts)
         erase_order(
             services.db,

@@ -31,6 +31,7 @@ from provider.outbox.queue_name import QueueName
 from provider.storage import secrets
 from provider.storage.compiled import literal_limit
 from provider.storage.database import Base, insert_row
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 WAITING, DELIVERED, PARKED, SUPERSEDED = "waiting", "delivered", "parked", "superseded"
@@ -92,12 +93,12 @@ class Message(Base):
     )
     sequence: Mapped[int]
     topic: Mapped[str] = mapped_column(String(30))
-    payload_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    payload_encrypted: Mapped[bytes] = mapped_column(Encrypted("messages/{public_id}/payload"))
     # True where the message repeats everything that earlier ones of its key say. Once it is
     # delivered, an earlier parked one must never be sent.
     supersedes_earlier: Mapped[bool]
     # The rendered body. `drop_old_bodies` leaves its SHA-256 only.
-    body_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    body_encrypted: Mapped[bytes | None] = mapped_column(Encrypted("messages/{public_id}/body"))
     body_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     state: Mapped[str] = mapped_column(String(12), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from provider import maintenance
 from provider.core.kinds import KINDS
+from provider.core.kinds.check import Check
+from provider.core.kinds.check.disputes import decrypt_reason
+from provider.core.kinds.check.tables.adverse_action import AdverseNotice
+from provider.core.kinds.check.tables.dispute import DISPUTE_REASONS
+from provider.core.kinds.check.tables.found_record import FoundRecord, RecordFacts
+from provider.core.kinds.check.tables.vendor_order import VendorOrder
 from provider.core.orders import STATUSES, compute_email_digest, orders_of_person, search
 from provider.core.orders.filters import OrderFilters
 from provider.core.orders.states import waiting_for
@@ -277,7 +284,7 @@ def test_texts_of_notices_and_sent_notices_get_their_digests(empty_db: Database)
             for number, text in ((1, "Old"), (2, "Größe"))
         ),
     )
-    insert_rows(empty_db, "adverse_actions", {"order_id": 1})
+    insert_rows(empty_db, "adverse_actions", {"order_id": 1}, {"order_id": 1})
     insert_rows(
         empty_db,
         "adverse_notices",
@@ -379,3 +386,47 @@ def test_work_on_ended_checks_is_closed(empty_db: Database) -> None:
     assert [moment is not None for moment in closed] == [True, False]
     undeliverable = read("adverse_notices", "undeliverable_at")
     assert [moment is not None for moment in undeliverable] == [False, True, True]
+
+
+def test_facts_of_records_and_reasons_are_encrypted(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0086", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    insert_rows(empty_db, "orders", {"kind": "check", "public_id": "o"} | parents)
+    kinds = [("conviction", "high", date(2017, 3, 1)), ("pending charge", "medium", None)]
+    insert_rows(
+        empty_db,
+        "found_records",
+        *(
+            {"public_id": kind, "order_id": 1, "kind": kind, "severity": severity}
+            | {"occurred_on": day}
+            for kind, severity, day in kinds
+        ),
+    )
+    insert_rows(
+        empty_db,
+        "disputes",
+        *({"public_id": reason, "order_id": 1, "reason": reason} for reason in DISPUTE_REASONS),
+    )
+    insert_rows(empty_db, "adverse_actions", {"order_id": 1}, {"order_id": 1})
+    notices = [{"public_id": "a", "other_way": "By post"}, {"public_id": "b", "other_way": ""}]
+    insert_rows(empty_db, "adverse_notices", *({"order_id": 1} | row for row in notices))
+    insert_rows(empty_db, "connectors", {})
+    digest = b"d" * 32
+    insert_rows(empty_db, "vendor_orders", {"public_id": "v", "answer_digest": digest})
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    with Session(empty_db.engine) as session:
+        records = session.scalars(sa.select(FoundRecord).order_by(FoundRecord.id)).all()
+        facts = [record.decrypt_facts(SECRET_BOX, "o") for record in records]
+        assert facts == [RecordFacts(*row) for row in kinds]
+        assert len({len(record.facts_encrypted) for record in records}) == 1
+        check = session.scalars(sa.select(Check)).one()
+        assert [decrypt_reason(SECRET_BOX, check, row) for row in check.disputes] == [
+            *DISPUTE_REASONS
+        ]
+        assert len({len(row.reason_encrypted) for row in check.disputes}) == 1
+        notices_now = session.scalars(sa.select(AdverseNotice).order_by(AdverseNotice.id))
+        ways = [check.decrypt_other_way(SECRET_BOX, notice) for notice in notices_now]
+        assert ways == ["By post", ""]
+        vendor_order = session.scalars(sa.select(VendorOrder)).one()
+        assert vendor_order.get_answer_digest(SECRET_BOX) == digest

@@ -14,6 +14,7 @@ from provider.core.working_days import WorkingDays, region_of_time_zone
 from provider.errors import Conflict, NotFound, Unauthorized, Unavailable
 from provider.storage import secrets
 from provider.storage.database import Base, Database, acquire_advisory_lock
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 # A write of another process does not clear the caches of this one, so entries expire.
@@ -35,7 +36,9 @@ class Account(Base):
     )
     name: Mapped[str] = mapped_column(String(100), unique=True)
     ats: Mapped[str] = mapped_column(String(30))
-    callback_token: Mapped[bytes | None] = mapped_column(LargeBinary)
+    callback_token: Mapped[bytes | None] = mapped_column(
+        Encrypted("accounts/{public_id}/callback_token")
+    )
     callback_hosts: Mapped[list[str]] = mapped_column(JSON, default=list)
     expire_after_seconds: Mapped[int] = mapped_column(default=7 * 86400)
     timezone: Mapped[str] = mapped_column(String(50), default="UTC")

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from sqlalchemy import ForeignKey, LargeBinary, String, select
+from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.accounts import Account
 from provider.errors import Invalid
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 PREVIOUS_SECRET_LIFETIME = timedelta(days=7)
@@ -23,9 +24,13 @@ class AccountSecret(Base):
 
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
-    value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    value_encrypted: Mapped[bytes] = mapped_column(
+        Encrypted("accounts/{account_id.public_id}/secrets/{name}")
+    )
     # The previous secret; a webhook may still be signed with it for some days.
-    previous_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("accounts/{account_id.public_id}/secrets/{name}")
+    )
     changed_at: Mapped[datetime]
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text, or_, select, update
+from sqlalchemy import ForeignKey, String, Text, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.accounts import Account
 from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 LIFE_SHARE = 0.8  # of a token's life, after which it is renewed
@@ -25,8 +26,12 @@ class ApiToken(Base):
 
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     generation: Mapped[int] = mapped_column(default=0)
-    access_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
-    refresh_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    access_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("accounts/{account_id.public_id}/tokens/access")
+    )
+    refresh_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("accounts/{account_id.public_id}/tokens/refresh")
+    )
     renew_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     keep_alive_at: Mapped[datetime | None] = mapped_column(index=True)

@@ -14,7 +14,6 @@ from typing import Any, Self
 from sqlalchemy import (
     ColumnElement,
     ForeignKey,
-    LargeBinary,
     String,
     event,
     exists,
@@ -40,6 +39,7 @@ from provider.core.orders.timed_order import TimedOrder
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted, KeyedDigest
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext
 
@@ -170,10 +170,14 @@ class Accommodation(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), unique=True)
     # That of the candidate, by which placing an order finds what the person was granted before.
-    email_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
-    asked_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    email_digest: Mapped[bytes] = mapped_column(KeyedDigest, index=True)
+    asked_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/accommodation/asked")
+    )
     asked_at: Mapped[datetime | None]
-    decided_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    decided_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/accommodation/decided")
+    )
     decided_at: Mapped[datetime | None]
     is_granted: Mapped[bool | None]  # by the newest decision; None without one
     decided_by: Mapped[str] = mapped_column(String(254), default="")

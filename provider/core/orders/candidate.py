@@ -4,11 +4,12 @@ import unicodedata
 from functools import cache
 from zoneinfo import available_timezones
 
-from sqlalchemy import ColumnElement, LargeBinary, String
+from sqlalchemy import ColumnElement, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.core.email_address import encode_domain
 from provider.storage.database import Base
+from provider.storage.encrypted import KeyedDigest
 from provider.storage.secrets import SecretBox
 
 _DIGEST_PURPOSE = "candidate e-mail"
@@ -21,7 +22,7 @@ class Candidate(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254))
-    email_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    email_digest: Mapped[bytes] = mapped_column(KeyedDigest, index=True)
     first_name: Mapped[str] = mapped_column(String(200), default="")
     last_name: Mapped[str] = mapped_column(String(200), default="")
     phone: Mapped[str] = mapped_column(String(100), default="")

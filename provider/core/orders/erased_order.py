@@ -8,7 +8,6 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
-    LargeBinary,
     String,
     exists,
     select,
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.orders.order import Order
 from provider.storage.database import Base
+from provider.storage.encrypted import KeyedDigest
 from provider.storage.secrets import SecretBox
 
 _DIGEST_PURPOSE = "erased order"
@@ -47,7 +47,7 @@ class ErasedOrder(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(22), unique=True)
-    key_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    key_digest: Mapped[bytes] = mapped_column(KeyedDigest, index=True)
     kind: Mapped[str] = mapped_column(String(20))
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))

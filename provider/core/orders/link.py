@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.errors import Conflict
 from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class Link(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     purpose: Mapped[str] = mapped_column(String(10))
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    token_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    token_encrypted: Mapped[bytes] = mapped_column(
+        Encrypted("links/{order_id.public_id}/{purpose}")
+    )
     expires_at: Mapped[datetime | None]
     views_left: Mapped[int | None]
     created_at: Mapped[datetime]

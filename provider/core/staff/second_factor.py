@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pyotp
-from sqlalchemy import ForeignKey, LargeBinary, delete, func, select, update
+from sqlalchemy import ForeignKey, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.staff.member import Staff
 from provider.core.staff.sign_in import StaffSession, complete_sign_in
 from provider.errors import Conflict, Invalid
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted, KeyedDigest
 from provider.storage.secrets import SecretBox
 
 ISSUER = "Provider console"  # how the app lists the secret
@@ -34,7 +35,7 @@ class OneTimeSecret(Base):
     __tablename__ = "staff_one_time_secrets"
 
     staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), primary_key=True)
-    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    secret_encrypted: Mapped[bytes] = mapped_column(Encrypted("staff_one_time_secrets/{staff_id}"))
     last_counter: Mapped[int] = mapped_column(default=0)
     confirmed_at: Mapped[datetime | None]
 
@@ -46,7 +47,7 @@ class RecoveryCode(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"), index=True)
-    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    digest: Mapped[bytes] = mapped_column(KeyedDigest)
 
 
 def has_second_factor(session: Session, staff: Staff) -> bool:

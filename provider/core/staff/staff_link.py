@@ -11,6 +11,7 @@ from provider.core.staff.member import Staff, read_email, require_role
 from provider.errors import Conflict, Gone
 from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 INVITATION, RESET = "invitation", "reset"
@@ -42,7 +43,7 @@ class StaffLink(Base):
     staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
     sender: Mapped[str] = mapped_column(String(300), default="")  # who invited; an audit actor
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    token_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    token_encrypted: Mapped[bytes] = mapped_column(Encrypted("staff_links/{public_id}"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]  # used, replaced or withdrawn

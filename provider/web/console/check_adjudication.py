@@ -77,11 +77,16 @@ def save(account_id: str) -> Response:
 @requires(Permission.MANAGE_ACCOUNTS)
 def try_draft(account_id: str) -> str:
     """Show what the draft, or without one the matrix that is on, does to past checks."""
-    with current_services().db.reading() as session:
+    services = current_services()
+    with services.db.reading() as session:
         account = find_account(session, account_id)
         draft = find_draft(session, account.id)
         matrix = draft or find_active(session, account.id)
-        trial = try_over_past_checks(session, account.id, matrix.rules) if matrix else None
+        trial = (
+            try_over_past_checks(session, services.secret_box, account.id, matrix.rules)
+            if matrix
+            else None
+        )
         return render_template(
             "console/check/adjudication_trial.html",
             account=account,

@@ -152,8 +152,10 @@ def _send_again(session: Session, check: Check, actor: str) -> None:
 
 
 def _record_other_way(session: Session, check: Check, actor: str) -> None:
-    way, now = request.form.get("way", ""), current_services().now()
-    acts.record_other_way(session, check, _read_notice_id(), way, actor, now)
+    services, way = current_services(), request.form.get("way", "")
+    acts.record_other_way(
+        session, services.secret_box, check, _read_notice_id(), way, actor, services.now()
+    )
 
 
 def _read_notice_id() -> str:
@@ -195,6 +197,11 @@ def _render(order_id: str, problem: str = "", status_code: int = 200) -> Respons
             action=check.open_action,
             can_send_final=_can_send_final(check),
             earlier=[_describe(check, action) for action in check.adverse_actions],
+            other_ways={
+                notice.public_id: check.decrypt_other_way(box, notice)
+                for action in check.adverse_actions
+                for notice in action.notices
+            },
             places=JURISDICTIONS,
             basis_labels=BASIS_LABELS,
             place=place if place in JURISDICTIONS else "other",

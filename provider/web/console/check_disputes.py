@@ -13,6 +13,7 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.disputes import (
     TEXT_LENGTHS,
     answer_dispute,
+    decrypt_reason,
     find_dispute,
     is_waiting_dispute,
 )
@@ -114,7 +115,7 @@ def _load_row(check: Check, dispute: Dispute) -> DisputeRow:
         dispute.public_id,
         check,
         check.find_screening(dispute.screening).name,
-        dispute.reason,
+        decrypt_reason(current_services().secret_box, check, dispute),
         dispute.opened_at,
         dispute.outcome,
     )

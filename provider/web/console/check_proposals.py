@@ -28,7 +28,8 @@ def find_proposals(session: Session, check: Check) -> Mapping[str, RuleProposal]
     matrix = find_active(session, check.account_id)
     if matrix is None or check.status != CONSENTED:
         return {}
-    return propose_outcomes(check, matrix.rules, current_services().now())
+    services = current_services()
+    return propose_outcomes(services.secret_box, check, matrix.rules, services.now())
 
 
 def page_context(session: Session, check: Check) -> dict[str, Any]:

@@ -110,11 +110,11 @@ def _render(
         )
         if row is None:
             raise NotFound("There is no such record")
-        record = row["record"]
+        record, facts = row["record"], row["facts"]
         stored = {
-            "kind": record.kind,
-            "severity": record.severity,
-            "occurred_on": record.occurred_on.isoformat() if record.occurred_on else "",
+            "kind": facts.kind,
+            "severity": facts.severity,
+            "occurred_on": facts.occurred_on.isoformat() if facts.occurred_on else "",
             "public_text": row["text"],
             "private_note": row["note"],
         }

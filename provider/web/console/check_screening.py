@@ -193,6 +193,7 @@ def record_rows(check: Check, key: str) -> list[dict[str, Any]]:
     rows = [
         {
             "record": record,
+            "facts": record.decrypt_facts(box, order_id),
             "text": record.decrypt_public_text(box, order_id),
             "note": record.decrypt_private_note(box, order_id),
             "reason": record.decrypt_removal_reason(box, order_id),

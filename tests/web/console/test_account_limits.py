@@ -86,13 +86,14 @@ def create_dispute(services: Services, session: Session, check: str) -> Dispute:
     """Return a dispute about the first screening of a check, whatever the check's state is."""
     order = Check.find(session, check)
     dispute_id = secrets.generate_public_id()
-    path = f"orders/{check}/disputes/{dispute_id}/text"
+    path = f"orders/{check}/disputes/{dispute_id}"
+    box = services.secret_box
     dispute = Dispute(
         public_id=dispute_id,
         screening=order.content.screenings[0].key,
-        reason="other",
+        reason_encrypted=box.encrypt("other", f"{path}/reason"),
         outcome="",
-        text=services.secret_box.encrypt("Not me", path),
+        text=box.encrypt("Not me", f"{path}/text"),
         opened_at=services.now(),
     )
     order.disputes.append(dispute)

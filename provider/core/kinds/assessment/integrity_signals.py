@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint, select
+from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.orders import COMPLETED, PENDING, Order
 from provider.core.orders.given_time import MAX_CLOCK_SKEW, to_milliseconds
 from provider.storage.database import Base
+from provider.storage.encrypted import KeyedDigest
 from provider.storage.secrets import SecretBox
 
 # The candidate's page reports these. The length is in milliseconds (of the time away, and from
@@ -66,7 +67,7 @@ class IntegritySignal(Base):
     type: Mapped[str] = mapped_column(String(10))
     number: Mapped[int] = mapped_column(BigInteger)
     length: Mapped[int | None]
-    network_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    network_digest: Mapped[bytes | None] = mapped_column(KeyedDigest)
     browser: Mapped[str | None] = mapped_column(String(MAX_BROWSER_LENGTH))
 
 

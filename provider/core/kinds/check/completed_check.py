@@ -69,6 +69,19 @@ class CompletedCheck(OrderPart):
         )
         return content
 
+    def encrypt_other_way(
+        self, secret_box: SecretBox, notice: AdverseNotice, description: str
+    ) -> None:
+        path = f"{self._notice_path(notice)}/other_way"
+        notice.other_way_encrypted = secret_box.encrypt(description, path)
+
+    def decrypt_other_way(self, secret_box: SecretBox, notice: AdverseNotice) -> str:
+        """Return how a notice reached the candidate without its e-mail; empty for any other."""
+        if notice.other_way_encrypted is None:
+            return ""
+        path = f"{self._notice_path(notice)}/other_way"
+        return secret_box.decrypt(notice.other_way_encrypted, path)
+
     def record_bounce(
         self, session: Session, message: str, template: str, reason: str, now: datetime
     ) -> None:

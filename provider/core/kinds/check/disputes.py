@@ -13,6 +13,7 @@ from provider.core.kinds.check.tables.check_document import list_dispute_documen
 from provider.core.kinds.check.tables.dispute import (
     CORRECTED,
     DISPUTE_REASONS,
+    REASON_LENGTH,
     RETRACTED,
     UPHELD,
     Dispute,
@@ -20,6 +21,7 @@ from provider.core.kinds.check.tables.dispute import (
 from provider.core.orders import COMPLETED
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound
+from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 
 TEXT_LENGTHS = range(3, 4001)  # characters, of the candidate's text and of the answer
@@ -68,9 +70,12 @@ def open_dispute(
         raise Invalid("Please choose a reason")
     if len(text) not in TEXT_LENGTHS:
         raise Invalid("Please write what is wrong, in 3 to 4000 characters")
-    dispute = Dispute(screening=screening, reason=reason, outcome="", opened_at=now, text=b"")
+    dispute = Dispute(
+        public_id=secrets.generate_public_id(), screening=screening, outcome="", opened_at=now
+    )
     check.disputes.append(dispute)
-    session.flush()  # the public id is a part of the path
+    padded_reason = reason.ljust(REASON_LENGTH)
+    dispute.reason_encrypted = secret_box.encrypt(padded_reason, _path(check, dispute, "reason"))
     dispute.text = secret_box.encrypt(text, _path(check, dispute, "text"))
     for document in list_dispute_documents(session, check, screening):
         document.dispute = dispute.public_id
@@ -116,6 +121,11 @@ def answer_dispute(
     check.record_event(session, "dispute answered", actor, now, name)
     check.enqueue_email(session, ANSWER_EMAIL, now)
     _update_notice_clock(session, check, now)
+
+
+def decrypt_reason(secret_box: SecretBox, check: Check, dispute: Dispute) -> str:
+    """Return why the candidate disputes the outcome: one of DISPUTE_REASONS."""
+    return secret_box.decrypt(dispute.reason_encrypted, _path(check, dispute, "reason")).rstrip()
 
 
 def decrypt_text(secret_box: SecretBox, check: Check, dispute: Dispute) -> str:

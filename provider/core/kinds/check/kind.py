@@ -1,6 +1,7 @@
 """The description of the kind check."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from provider.core.kinds.check.columns import OTHER_COLUMNS, PERSONAL_COLUMNS
 from provider.core.kinds.check.disputes import (
     ANSWER_EMAIL,
     decrypt_answer,
+    decrypt_reason,
     decrypt_text,
 )
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
@@ -113,7 +115,11 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
             for finding in check.findings
         },
         "notices": [
-            {"purpose": notice.purpose, **check.decrypt_notice(secret_box, notice)}
+            {
+                "purpose": notice.purpose,
+                "other_way": check.decrypt_other_way(secret_box, notice),
+                **check.decrypt_notice(secret_box, notice),
+            }
             for action in check.adverse_actions
             for notice in action.notices
         ],
@@ -132,7 +138,7 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         "disputes": [
             {
                 "screening": dispute.screening,
-                "reason": dispute.reason,
+                "reason": decrypt_reason(secret_box, check, dispute),
                 "text": decrypt_text(secret_box, check, dispute),
                 "answer": decrypt_answer(secret_box, check, dispute),
                 "outcome": dispute.outcome,
@@ -181,6 +187,7 @@ def _read_outside_work(check: Check, secret_box: SecretBox) -> dict[str, Any]:
 def _read_record(check: Check, secret_box: SecretBox, record: FoundRecord) -> dict[str, Any]:
     return {
         "screening": record.screening,
+        **asdict(record.decrypt_facts(secret_box, check.public_id)),
         "public_text": record.decrypt_public_text(secret_box, check.public_id),
         "private_note": record.decrypt_private_note(secret_box, check.public_id),
         "removal_reason": record.decrypt_removal_reason(secret_box, check.public_id),

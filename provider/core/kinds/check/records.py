@@ -9,7 +9,12 @@ from sqlalchemy.orm import Session
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.screening_work import begin
 from provider.core.kinds.check.tables.finding import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
-from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
+from provider.core.kinds.check.tables.found_record import (
+    RECORD_KINDS,
+    SEVERITIES,
+    FoundRecord,
+    RecordFacts,
+)
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage import secrets
@@ -118,12 +123,11 @@ def _append(
     record = FoundRecord(
         public_id=secrets.generate_public_id(),
         screening=key,
-        kind=form.kind,
-        severity=form.severity,
-        occurred_on=form.occurred_on,
         actor=staff,
         recorded_at=now,
     )
+    facts = RecordFacts(form.kind, form.severity, form.occurred_on)
+    record.set_facts(secret_box, check.public_id, facts)
     path = record.row_path(check.public_id, "public_text")
     record.public_text = secret_box.encrypt(form.public_text, path)
     if form.private_note:

@@ -6,7 +6,12 @@ from datetime import date, datetime
 
 from sqlalchemy.orm import object_session
 
-from provider.core.kinds.check.disputes import decrypt_answer, decrypt_text, find_open_dispute
+from provider.core.kinds.check.disputes import (
+    decrypt_answer,
+    decrypt_reason,
+    decrypt_text,
+    find_open_dispute,
+)
 from provider.core.kinds.check.documents import open_slots
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages.screening_types import CONNECTOR, REFEREE, STAFF
@@ -68,7 +73,7 @@ class DisputeView:
         assert session is not None, "the check was read in a session"
         return cls(
             dispute.public_id,
-            dispute.reason,
+            decrypt_reason(secret_box, check, dispute),
             decrypt_text(secret_box, check, dispute),
             dispute.opened_at,
             decrypt_answer(secret_box, check, dispute),
@@ -136,14 +141,13 @@ def list_public_records(
     """Return the records of a screening that stand in the report, the oldest first."""
     return tuple(
         PublicRecord(
-            record.kind,
-            record.occurred_on,
-            secret_box.decrypt(
-                record.public_text, check.row_path(f"records/{record.public_id}/public_text")
-            ),
+            facts.kind,
+            facts.occurred_on,
+            record.decrypt_public_text(secret_box, check.public_id),
         )
         for record in check.records
         if record.screening == screening and record.removed_at is None
+        for facts in [record.decrypt_facts(secret_box, check.public_id)]
     )
 
 

@@ -19,18 +19,18 @@ from provider.core.kinds.check.adjudication.matrix import (
 )
 from provider.core.kinds.check.adjudication.rules import Rule, RuleProposal, propose
 from provider.core.kinds.check.adjudication.trial import try_over_past_checks
-from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.found_record import RecordFacts
 from provider.errors import Conflict, Invalid
 from provider.services import Services
-from tests import check_decision_factories, check_factories, factories
+from tests import check_decision_factories, check_factories
 from tests.check_decision_factories import RULES
 
 TODAY = date(2027, 3, 1)
 STAFF = "sam@provider.test"
 
 
-def record(kind: str = "conviction", severity: str = "low", day: date | None = None) -> FoundRecord:
-    return FoundRecord(kind=kind, severity=severity, occurred_on=day)
+def record(kind: str = "conviction", severity: str = "low", day: date | None = None) -> RecordFacts:
+    return RecordFacts(kind, severity, day)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,15 @@ def test_proposal_is_the_heaviest_of_the_first_matching_rules() -> None:
     assert propose(rules, [old, new, unknown], "other", TODAY) == RuleProposal("escalate", None, 3)
 
 
-def test_proposal_leaves_out_removed_records() -> None:
-    removed = record(kind="debt")
-    removed.removed_at = factories.present()
-    assert propose([], [removed], "other", TODAY) == RuleProposal("clear")
+def test_proposal_leaves_out_removed_records(services: Services) -> None:
+    check_id = check_decision_factories.place_sandbox_check(services)
+    check_decision_factories.add_record(services, check_id)
+    with services.db.reading() as session:
+        check = Check.find(session, check_id)
+        box, now = services.secret_box, services.now()
+        assert propose_outcomes(box, check, [], now)["record"] == RuleProposal("escalate", None, 1)
+        check.records[0].removed_at = now
+        assert propose_outcomes(box, check, [], now)["record"] == RuleProposal("clear")
 
 
 def test_rule_of_a_screening_type_matches_that_type_only() -> None:
@@ -123,13 +128,13 @@ def test_trial_compares_rules_with_the_decisions_of_people(services: Services) -
     check_factories.complete_check(services, check_id)
     with services.db.reading() as session:
         check = Check.find(session, check_id)
-        rules = [Rule.parse(row) for row in RULES]
-        trial = try_over_past_checks(session, check.account_id, rules)
+        rules, box = [Rule.parse(row) for row in RULES], services.secret_box
+        trial = try_over_past_checks(session, box, check.account_id, rules)
         assert trial.rows == [("clear", 0, 1), ("consider", 0, 0), ("escalate", 0, 0)]
         assert [tried.check.public_id for tried in trial.different] == [check_id]
         assert trial.is_complete
-        escalating = try_over_past_checks(session, check.account_id, [])
+        escalating = try_over_past_checks(session, box, check.account_id, [])
         assert escalating.rows[2] == ("escalate", 0, 1)
         assert escalating.different == []
-        proposals = propose_outcomes(check, rules, services.now())
+        proposals = propose_outcomes(box, check, rules, services.now())
         assert proposals["record"] == RuleProposal("clear", 3, 1)

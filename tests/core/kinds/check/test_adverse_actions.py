@@ -62,7 +62,9 @@ def state_of(services: Services, check_id: str) -> tuple[str, datetime | None]:
 def open_dispute(services: Services, check_id: str) -> None:
     with services.db.writing() as session:
         check = Check.find(session, check_id)
-        check.disputes.append(Dispute(screening="jobs", text=b"", opened_at=services.now()))
+        check.disputes.append(
+            Dispute(screening="jobs", text=b"", reason_encrypted=b"", opened_at=services.now())
+        )
         session.flush()
         acts.update_clock(session, check, check.adverse_actions[-1], services.now())
 
@@ -262,7 +264,9 @@ def test_dispute_after_the_clock_still_stops_the_final_notice(
 def test_begin_with_an_open_dispute_is_refused(services: Services, check_id: str) -> None:
     with services.db.writing() as session:
         check = Check.find(session, check_id)
-        check.disputes.append(Dispute(screening="jobs", text=b"", opened_at=services.now()))
+        check.disputes.append(
+            Dispute(screening="jobs", text=b"", reason_encrypted=b"", opened_at=services.now())
+        )
     with pytest.raises(Conflict, match="Answer the candidate’s dispute first"):
         begin(services, check_id)
 
@@ -300,7 +304,9 @@ def test_notice_that_came_back_stops_the_clock_until_it_is_sent_again(
     bounce(services, check_id)
     with services.db.writing() as session:
         check = Check.find(session, check_id)
-        acts.record_other_way(session, check, notice_id, "By post", ANN, services.now())
+        acts.record_other_way(
+            session, services.secret_box, check, notice_id, "By post", ANN, services.now()
+        )
     with services.db.reading() as session:
         assert not find_undeliverable_notices(session)
 

@@ -82,7 +82,9 @@ class AdverseActions(RuleBasedStateMachine):
     @rule()
     def dispute(self) -> None:
         def act(session: Session, check: Check) -> None:
-            check.disputes.append(Dispute(screening="jobs", text=b"", opened_at=self.now))
+            check.disputes.append(
+                Dispute(screening="jobs", text=b"", reason_encrypted=b"", opened_at=self.now)
+            )
             session.flush()
             self._update_clock(session, check)
 

@@ -6,6 +6,7 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.disputes import (
     answer_dispute,
     decrypt_answer,
+    decrypt_reason,
     decrypt_text,
     find_dispute,
     retract_dispute,
@@ -38,7 +39,8 @@ def test_dispute_is_stored_encrypted_and_answered(services: Services) -> None:
         check, row = find_dispute(session, dispute_id)
         assert DISPUTE_TEXT.encode() not in row.text
         assert decrypt_text(services.secret_box, check, row) == DISPUTE_TEXT
-        assert (row.reason, row.is_open) == ("not me", True)
+        assert decrypt_reason(services.secret_box, check, row) == "not me"
+        assert row.is_open
     answer(services, dispute_id, "corrected")
     with services.db.reading() as session:
         check, row = find_dispute(session, dispute_id)

@@ -14,6 +14,7 @@ from provider.core.kinds.check.adjudication.rules import MAX_RULES, Rule, RulePr
 from provider.core.labels import load_time_zone
 from provider.errors import Conflict, Invalid
 from provider.storage.database import Base
+from provider.storage.secrets import SecretBox
 
 if TYPE_CHECKING:
     from provider.core.kinds.check.models import Check
@@ -138,17 +139,22 @@ def retire_active(
 
 
 def propose_outcomes(
-    check: "Check", rules: Sequence[Rule], moment: datetime
+    secret_box: SecretBox, check: "Check", rules: Sequence[Rule], moment: datetime
 ) -> dict[str, RuleProposal]:
     """Return what the rules propose for each screening of a check, by its key.
 
-    The age of a record counts to the day of `moment` in the account's time zone.
+    Removed records do not count. The age of a record counts to the day of `moment` in the
+    account's time zone.
     """
     today = moment.astimezone(load_time_zone(check.account.timezone)).date()
     return {
         screening.key: propose(
             rules,
-            (record for record in check.records if record.screening == screening.key),
+            [
+                record.decrypt_facts(secret_box, check.public_id)
+                for record in check.records
+                if record.screening == screening.key and record.removed_at is None
+            ],
             screening.type,
             today,
         )

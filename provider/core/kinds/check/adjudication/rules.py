@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.packages.screening_types import SCREENING_TYPES
-from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES, FoundRecord
+from provider.core.kinds.check.tables.found_record import RECORD_KINDS, SEVERITIES, RecordFacts
 from provider.errors import Invalid
 from provider.texts import Text
 from provider.texts import lazy_gettext as _
@@ -71,7 +71,7 @@ class Rule:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def matches(self, record: FoundRecord, screening_type: str, today: date) -> bool:
+    def matches(self, record: RecordFacts, screening_type: str, today: date) -> bool:
         return (
             self.record_kind in ("", record.kind)
             and self.severity in ("", record.severity)
@@ -99,13 +99,12 @@ class RuleProposal:
 
 
 def propose(
-    rules: Sequence[Rule], records: Iterable[FoundRecord], screening_type: str, today: date
+    rules: Sequence[Rule], records: Sequence[RecordFacts], screening_type: str, today: date
 ) -> RuleProposal:
     """Return the heaviest disposition of the records; clear for a screening without one."""
-    standing = [record for record in records if record.removed_at is None]
     proposals = [
-        RuleProposal(*_decide(rules, record, screening_type, today), len(standing))
-        for record in standing
+        RuleProposal(*_decide(rules, record, screening_type, today), len(records))
+        for record in records
     ]
     return max(proposals, key=lambda proposal: _WEIGHTS[proposal.disposition], default=NO_RECORD)
 
@@ -119,7 +118,7 @@ NO_RECORD = RuleProposal(CLEAR)
 
 
 def _decide(
-    rules: Sequence[Rule], record: FoundRecord, screening_type: str, today: date
+    rules: Sequence[Rule], record: RecordFacts, screening_type: str, today: date
 ) -> tuple[str, int | None]:
     for number, rule in enumerate(rules, start=1):
         if rule.matches(record, screening_type, today):
@@ -127,7 +126,7 @@ def _decide(
     return ESCALATE, None
 
 
-def _is_within(record: FoundRecord, years: int, today: date) -> bool:
+def _is_within(record: RecordFacts, years: int, today: date) -> bool:
     """Return whether a record is at most so many years old; False for one without a date."""
     occurred = record.occurred_on
     if occurred is None:

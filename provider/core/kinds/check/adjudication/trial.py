@@ -12,6 +12,7 @@ from provider.core.kinds.check.adjudication.rules import DISPOSITIONS, ESCALATE,
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.models import Check
 from provider.core.orders.states import COMPLETED
+from provider.storage.secrets import SecretBox
 
 MAX_TRIED_CHECKS = 500  # the newest ones
 
@@ -57,7 +58,11 @@ class Trial:
 
 
 def try_over_past_checks(
-    session: Session, account_id: int, rules: Sequence[Rule], limit: int = MAX_TRIED_CHECKS
+    session: Session,
+    secret_box: SecretBox,
+    account_id: int,
+    rules: Sequence[Rule],
+    limit: int = MAX_TRIED_CHECKS,
 ) -> Trial:
     """Apply rules to the newest completed checks of an account, and change nothing.
 
@@ -78,12 +83,12 @@ def try_over_past_checks(
         .limit(limit + 1)
     )
     checks = session.scalars(query).all()
-    tried = tuple(_try(check, rules) for check in checks[:limit])
+    tried = tuple(_try(secret_box, check, rules) for check in checks[:limit])
     return Trial(tried, len(checks) <= limit)
 
 
-def _try(check: Check, rules: Sequence[Rule]) -> TriedCheck:
+def _try(secret_box: SecretBox, check: Check, rules: Sequence[Rule]) -> TriedCheck:
     assert check.finished_at
-    proposals = propose_outcomes(check, rules, check.finished_at).values()
+    proposals = propose_outcomes(secret_box, check, rules, check.finished_at).values()
     proposed = heaviest(proposal.disposition for proposal in proposals)
     return TriedCheck(check, proposed, check.overall_status)

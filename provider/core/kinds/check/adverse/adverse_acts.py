@@ -174,14 +174,21 @@ def send_again(
 
 
 def record_other_way(
-    session: Session, check: Check, notice_id: str, description: str, actor: str, now: datetime
+    session: Session,
+    secret_box: SecretBox,
+    check: Check,
+    notice_id: str,
+    description: str,
+    actor: str,
+    now: datetime,
 ) -> AdverseNotice:
     """Record how a notice reached the candidate whose e-mail came back, such as by post."""
     description = " ".join(description.split())
     if not 3 <= len(description) <= MAX_OTHER_WAY_LENGTH:
         raise Invalid("Say how, in 3 to %(maximum)d characters", maximum=MAX_OTHER_WAY_LENGTH)
     action, notice = _require_undeliverable(check, notice_id)
-    notice.undeliverable_at, notice.other_way = None, description
+    notice.undeliverable_at = None
+    check.encrypt_other_way(secret_box, notice, description)
     check.record_event(session, "notice handed over", actor, now)
     _restart_clock(session, check, action, notice, now)
     return notice

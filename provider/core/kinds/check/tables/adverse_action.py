@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from provider.core.kinds.check.waiting_clock import Stop
 from provider.errors import Conflict
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 
 # The states. “stopped”: a dispute is open, staff have suspended it, or the notice came back.
 WAITING, STOPPED, READY, FINAL, WITHDRAWN_ACTION = (
@@ -56,7 +57,7 @@ class AdverseNotice(Base):
     """A notice as it was sent. `content` is its text as JSON, encrypted.
 
     `undeliverable_at` is set when its e-mail came back, until staff have sent it again or have
-    recorded that it reached the candidate in another way (`other_way`).
+    recorded that it reached the candidate in another way, which is encrypted.
     """
 
     __tablename__ = "adverse_notices"
@@ -80,11 +81,15 @@ class AdverseNotice(Base):
     text_version: Mapped[str] = mapped_column(String(20))  # a number, or “sample”
     # The SHA-256 of the text before its values; empty for a sample from before it was recorded.
     text_digest: Mapped[str] = mapped_column(String(64), default="", server_default="")
-    content: Mapped[bytes] = mapped_column(LargeBinary)
+    content: Mapped[bytes] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/notices/{public_id}")
+    )
     sent_by: Mapped[str] = mapped_column(String(254))
     sent_at: Mapped[datetime]
     undeliverable_at: Mapped[datetime | None]
-    other_way: Mapped[str] = mapped_column(String(200), default="")
+    other_way_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/notices/{public_id}/other_way")
+    )
 
 
 class AdverseAction(Base):
@@ -120,7 +125,9 @@ class AdverseAction(Base):
     days_after_dispute: Mapped[int]
     timezone: Mapped[str] = mapped_column(String(50))
     suspensions: Mapped[list[list[str | None]]] = mapped_column(JSON, default=list)
-    reason: Mapped[bytes | None] = mapped_column(LargeBinary)
+    reason: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/adverse/{public_id}/reason")
+    )
     begun_by: Mapped[str] = mapped_column(String(254))
     begun_at: Mapped[datetime]
     # Later than `begun_at` if the first notice had to be sent again.
@@ -128,7 +135,9 @@ class AdverseAction(Base):
     ends_at: Mapped[datetime | None]
     ended_by: Mapped[str] = mapped_column(String(254), default="")
     ended_at: Mapped[datetime | None]
-    end_reason: Mapped[bytes | None] = mapped_column(LargeBinary)
+    end_reason: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/adverse/{public_id}/end")
+    )
     notices: Mapped[list[AdverseNotice]] = relationship(order_by=AdverseNotice.id)
 
     @property

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String, Text, UniqueConstraint, select
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 # A signed callback counts while its time differs from ours by at most this.
@@ -39,8 +40,12 @@ class Connector(Base):
     url: Mapped[str] = mapped_column(String(1000))
     method: Mapped[str] = mapped_column(String(6))
     request_template: Mapped[str] = mapped_column(Text)
-    headers_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
-    signing_key_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    headers_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("connectors/{public_id}/headers")
+    )
+    signing_key_encrypted: Mapped[bytes] = mapped_column(
+        Encrypted("connectors/{public_id}/signing_key")
+    )
     paths: Mapped[dict[str, str]] = mapped_column(JSON)
     statuses: Mapped[dict[str, str]] = mapped_column(JSON)
     poll_url: Mapped[str] = mapped_column(String(1000), default="")

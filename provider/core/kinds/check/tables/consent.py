@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint, false
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Consent(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     disclosure_digest: Mapped[str] = mapped_column(String(64))
     disclosure_version: Mapped[str] = mapped_column(String(110))
-    name: Mapped[bytes] = mapped_column(LargeBinary)
+    name: Mapped[bytes] = mapped_column(Encrypted("orders/{order_id.public_id}/consent/{given_at}"))
     ip_address: Mapped[str] = mapped_column(String(60))
     user_agent: Mapped[str] = mapped_column(String(300))
     given_at: Mapped[datetime]
@@ -76,4 +77,4 @@ class CandidateDetail(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     name: Mapped[str] = mapped_column(String(40))
-    value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    value_encrypted: Mapped[bytes] = mapped_column(Encrypted("orders/{order_id.public_id}/{name}"))

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 
 COMPLETION, REVISION = "completion", "revision"
 # The answers to a proposal; empty while it is open.
@@ -41,13 +42,17 @@ class DecisionProposal(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     purpose: Mapped[str] = mapped_column(String(10))
     basis: Mapped[str] = mapped_column(String(64))
-    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    content: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/proposals/{public_id}/content")
+    )
     proposed_by: Mapped[str] = mapped_column(String(254))  # a staff e-mail
     proposed_at: Mapped[datetime]
     answer: Mapped[str] = mapped_column(String(10), default="")
     answered_by: Mapped[str] = mapped_column(String(254), default="")
     answered_at: Mapped[datetime | None]
-    reason: Mapped[bytes | None] = mapped_column(LargeBinary)
+    reason: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/proposals/{public_id}/reason")
+    )
 
     @property
     def is_open(self) -> bool:

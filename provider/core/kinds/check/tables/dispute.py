@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 from provider.texts import LazyText
 from provider.texts import lazy_gettext as _
 
@@ -23,11 +24,16 @@ DISPUTE_REASONS: Mapping[str, LazyText] = {
 }
 
 
+# Characters: a ciphertext is as long as its text, so that other lengths would tell the reason.
+REASON_LENGTH = 16
+
+
 class Dispute(Base):
     """A dispute about the outcome of a screening. An open one stops the clock of a notice.
 
-    `text` is the candidate's and `answer` the staff's; both are encrypted. The finding is `upheld`
-    or `corrected`, or the candidate has `retracted` the dispute. `reason` is of DISPUTE_REASONS.
+    `text` is the candidate's and `answer` the staff's; both are encrypted. So is the reason, which
+    is of DISPUTE_REASONS. The finding is `upheld` or `corrected`, or the candidate has `retracted`
+    the dispute.
     """
 
     __tablename__ = "disputes"
@@ -39,10 +45,16 @@ class Dispute(Base):
     )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     screening: Mapped[str] = mapped_column(String(64))
-    reason: Mapped[str] = mapped_column(String(12), default=OTHER, server_default=OTHER)
-    text: Mapped[bytes] = mapped_column(LargeBinary)
+    reason_encrypted: Mapped[bytes] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/disputes/{public_id}/reason")
+    )
+    text: Mapped[bytes] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/disputes/{public_id}/text")
+    )
     opened_at: Mapped[datetime]
-    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answer: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/disputes/{public_id}/answer")
+    )
     outcome: Mapped[str] = mapped_column(String(10), default="")
     actor: Mapped[str] = mapped_column(String(254), default="")
     answered_at: Mapped[datetime | None]

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
@@ -53,7 +54,11 @@ class Finding(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     screening: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(10))
-    note: Mapped[bytes | None] = mapped_column(LargeBinary)
-    report_text: Mapped[bytes | None] = mapped_column(LargeBinary)
+    note: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/finding/{screening}")
+    )
+    report_text: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/finding/{screening}/report")
+    )
     actor: Mapped[str] = mapped_column(String(254))
     found_at: Mapped[datetime]

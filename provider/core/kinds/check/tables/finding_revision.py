@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 
 
 class FindingRevision(Base):
@@ -26,10 +27,16 @@ class FindingRevision(Base):
     screening: Mapped[str] = mapped_column(String(64))
     result_revision: Mapped[int]
     status: Mapped[str] = mapped_column(String(10))
-    report_text: Mapped[bytes | None] = mapped_column(LargeBinary)
-    note: Mapped[bytes | None] = mapped_column(LargeBinary)
+    report_text: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/revisions/{public_id}/report")
+    )
+    note: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/revisions/{public_id}/note")
+    )
     entered_by: Mapped[str] = mapped_column(String(254))
     entered_at: Mapped[datetime]
-    reason: Mapped[bytes] = mapped_column(LargeBinary)
+    reason: Mapped[bytes] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/revisions/{public_id}/reason")
+    )
     revised_by: Mapped[str] = mapped_column(String(254))
     revised_at: Mapped[datetime]

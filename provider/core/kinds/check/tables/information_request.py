@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 IS_TO_REMIND = text("remind_at IS NOT NULL")
@@ -37,12 +38,16 @@ class InformationRequest(Base):
     )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     screening: Mapped[str] = mapped_column(String(64))
-    question: Mapped[bytes] = mapped_column(LargeBinary)
+    question: Mapped[bytes] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/questions/{public_id}/question")
+    )
     documents: Mapped[list[str]] = mapped_column(JSON, default=list)
     asked_by: Mapped[str] = mapped_column(String(254))  # a staff e-mail
     asked_at: Mapped[datetime]
     remind_at: Mapped[datetime | None]
-    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answer: Mapped[bytes | None] = mapped_column(
+        Encrypted("orders/{order_id.public_id}/questions/{public_id}/answer")
+    )
     answered_at: Mapped[datetime | None]
     withdrawn_by: Mapped[str] = mapped_column(String(254), default="")
     withdrawn_at: Mapped[datetime | None]

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from provider.core.kinds.check.packages.referee import Referee
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 from provider.texts import text_from_json
 
@@ -64,10 +65,14 @@ class RefereeRequest(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     screening: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(10), default=SENT)
-    referee_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    referee_encrypted: Mapped[bytes] = mapped_column(
+        Encrypted("referee_requests/{public_id}/referee")
+    )
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    token_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
-    answers_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    token_encrypted: Mapped[bytes] = mapped_column(Encrypted("referee_requests/{public_id}/token"))
+    answers_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("referee_requests/{public_id}/answers")
+    )
     actor: Mapped[str] = mapped_column(String(254))  # a staff e-mail, or the system
     sent_at: Mapped[datetime]
     reminded_at: Mapped[datetime | None]

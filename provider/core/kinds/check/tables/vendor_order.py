@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     ForeignKey,
     Index,
-    LargeBinary,
     String,
     UniqueConstraint,
     select,
@@ -23,6 +22,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.kinds.check.tables.connector import Connector
 from provider.storage import secrets
 from provider.storage.database import Base
+from provider.storage.encrypted import Encrypted
 from provider.storage.secrets import SecretBox
 
 # The states, and how far each is. Only a result follows an error.
@@ -69,8 +69,9 @@ class VendorOrder(Base):
     """A screening at a vendor. Without a connector it is one of the simulator of sandboxes.
 
     `attempt` counts how often staff have begun anew. The result is encrypted in `answer_encrypted`;
-    `answer_digest` tells a repeated result from a changed one. `polls` is the number of polls, for
-    the simulator that of its steps.
+    `answer_digest` tells a repeated result from a changed one. It is encrypted, too: a digest of a
+    few known words could be guessed. `polls` is the number of polls, for the simulator that of its
+    steps.
     """
 
     __tablename__ = "vendor_orders"
@@ -95,8 +96,12 @@ class VendorOrder(Base):
     state: Mapped[str] = mapped_column(String(12), default=TO_SEND)
     attempt: Mapped[int] = mapped_column(default=1)
     reference: Mapped[str] = mapped_column(String(200), default="")
-    answer_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
-    answer_digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    answer_encrypted: Mapped[bytes | None] = mapped_column(
+        Encrypted("vendor_orders/{public_id}/answer")
+    )
+    answer_digest: Mapped[bytes | None] = mapped_column(
+        Encrypted("vendor_orders/{public_id}/answer_digest")
+    )
     last_error: Mapped[str] = mapped_column(String(MAX_ERROR_LENGTH), default="")
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
@@ -125,17 +130,24 @@ class VendorOrder(Base):
         """Return what the vendor proposes; None before its result."""
         if self.answer_encrypted is None:
             return None
-        entry = json.loads(secret_box.decrypt(self.answer_encrypted, self._path))
+        entry = json.loads(secret_box.decrypt(self.answer_encrypted, self._path("answer")))
         return VendorResult(entry["outcome"], entry["text"])
 
     def set_result(self, secret_box: SecretBox, result: VendorResult) -> None:
         entry: dict[str, Any] = {"outcome": result.outcome, "text": result.text}
         encoded = json.dumps(entry, ensure_ascii=False)
-        self.answer_encrypted = secret_box.encrypt(encoded, self._path)
+        self.answer_encrypted = secret_box.encrypt(encoded, self._path("answer"))
 
-    @property
-    def _path(self) -> str:
-        return f"vendor_orders/{self.public_id}/answer"
+    def get_answer_digest(self, secret_box: SecretBox) -> bytes | None:
+        if self.answer_digest is None:
+            return None
+        return secret_box.decrypt_bytes(self.answer_digest, self._path("answer_digest"))
+
+    def set_answer_digest(self, secret_box: SecretBox, digest: bytes) -> None:
+        self.answer_digest = secret_box.encrypt_bytes(digest, self._path("answer_digest"))
+
+    def _path(self, column: str) -> str:
+        return f"vendor_orders/{self.public_id}/{column}"
 
 
 def find_vendor_order(session: Session, order_id: int, screening: str) -> VendorOrder | None:

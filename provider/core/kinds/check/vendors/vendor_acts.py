@@ -14,7 +14,7 @@ from provider.core.kinds.check.packages.detail_fields import DETAIL_FIELDS
 from provider.core.kinds.check.packages.detail_value import DetailValue
 from provider.core.kinds.check.packages.screening_types import CONNECTOR
 from provider.core.kinds.check.tables.connector import Connector, find_connector
-from provider.core.kinds.check.tables.found_record import FoundRecord
+from provider.core.kinds.check.tables.found_record import FoundRecord, RecordFacts
 from provider.core.kinds.check.tables.screening_task import (
     ASKED,
     ERROR,
@@ -119,7 +119,7 @@ def apply_answer(
     if not is_present_attempt and not answer.is_result:
         return False
     if vendor_order.state == ANSWERED:
-        _note_change(session, check, vendor_order, answer, now)
+        _note_change(session, secret_box, check, vendor_order, answer, now)
         return False
     if is_present_attempt and answer.reference and not vendor_order.reference:
         vendor_order.reference = answer.reference
@@ -238,7 +238,7 @@ def _take_result(
 ) -> None:
     """Store the records and the result. The task goes to the staff, who decide."""
     vendor_order.set_result(secret_box, VendorResult(answer.meaning, answer.text))
-    vendor_order.answer_digest = _digest(answer)
+    vendor_order.set_answer_digest(secret_box, _digest(answer))
     vendor_order.answered_at, vendor_order.next_poll_at = now, None
     vendor_order.last_error = ""
     for record in answer.records:
@@ -255,20 +255,17 @@ def _found_record(
     record: VendorRecord,
     now: datetime,
 ) -> FoundRecord:
-    public_id = secrets.generate_public_id()
-    return FoundRecord(
-        public_id=public_id,
+    row = FoundRecord(
+        public_id=secrets.generate_public_id(),
         order_id=check.id,
         screening=vendor_order.screening,
-        kind=record.kind,
-        severity=record.severity,
-        occurred_on=record.occurred_on,
-        public_text=secret_box.encrypt(
-            record.text, f"orders/{check.public_id}/records/{public_id}/public_text"
-        ),
         actor=vendor_order.vendor_name,
         recorded_at=now,
     )
+    facts = RecordFacts(record.kind, record.severity, record.occurred_on)
+    row.set_facts(secret_box, check.public_id, facts)
+    row.public_text = secret_box.encrypt(record.text, row.row_path(check.public_id, "public_text"))
+    return row
 
 
 def _fail(
@@ -287,6 +284,7 @@ def _fail(
 
 def _note_change(
     session: Session,
+    secret_box: SecretBox,
     check: Check,
     vendor_order: VendorOrder,
     answer: VendorAnswer,
@@ -294,8 +292,8 @@ def _note_change(
 ) -> None:
     """Tell the staff of a result that differs from the first one, which stays."""
     digest = _digest(answer)
-    if answer.is_result and digest != vendor_order.answer_digest:
-        vendor_order.answer_digest = digest
+    if answer.is_result and digest != vendor_order.get_answer_digest(secret_box):
+        vendor_order.set_answer_digest(secret_box, digest)
         name = check.find_screening(vendor_order.screening).name
         check.record_event(session, "vendor changed answer", VENDOR, now, name)
 
