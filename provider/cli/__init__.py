@@ -37,6 +37,9 @@ main.add_lazy_commands(
     media="Recordings and their poster images.",
 )
 main.add_lazy_commands(
+    "provider.cli.keys", key="Keys for encryption: which are still needed, and how to replace one."
+)
+main.add_lazy_commands(
     "provider.cli.workers",
     worker="Deliver callbacks and e-mails on PostgreSQL; SIGTERM finishes running attempts and "
     "stops.",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provider.services import Services
 
 Record = Mapping[str, Any]
+INSTANCE = "instance"  # the subject of entries about the whole instance
 PRIVATE_UMASK = 0o077  # what a command writes is for its own user alone
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -3,23 +3,19 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from provider import config, maintenance
-from provider.cli.common import json_option, open_services, print_json, record_command
+from provider.cli.common import INSTANCE, json_option, open_services, print_json, record_command
+from provider.cli.progress import progress_bar
 from provider.clock import Clock
 from provider.core.audit import Action
 from provider.errors import Invalid
-from provider.maintenance import ProgressCallback, TableChecksums
-
-INSTANCE = "instance"  # the subject of entries about the whole instance
+from provider.maintenance import TableChecksums
 
 
 @click.command("copy-instance")
@@ -54,7 +50,7 @@ def copy_instance(
     with (
         closing(maintenance.open_database(source)) as source_db,
         closing(maintenance.open_database(target)) as target_db,
-        _progress_bar() as report_progress,
+        progress_bar() as report_progress,
     ):
         report = maintenance.copy_instance(source_db, target_db, report_progress, files=files)
         # In the copy only: FROM stays unchanged.
@@ -85,7 +81,7 @@ def copy_instance(
 def backup(folder: Path, without_key: bool, as_json: bool) -> None:
     """Create FOLDER, a backup of the database and all files, while the server runs."""
     started = time.monotonic()
-    with open_services() as services, _progress_bar() as report_progress:
+    with open_services() as services, progress_bar() as report_progress:
         manifest = maintenance.create_backup(
             services.db,
             services.media,
@@ -135,7 +131,7 @@ def restore(folder: Path, as_json: bool) -> None:
         maintenance.restore_key(
             folder.absolute(), Path(os.environ.get("PROVIDER_INSTANCE") or "instance").absolute()
         )
-    with _progress_bar() as report_progress:
+    with progress_bar() as report_progress:
         manifest = maintenance.restore_backup(
             folder.absolute(), config.load_settings(), report_progress
         )
@@ -166,7 +162,7 @@ def media() -> None:
 @json_option
 def prune(dry_run: bool, as_json: bool) -> None:
     """Delete media files that no recording refers to and that are older than a day."""
-    with open_services() as services, _progress_bar() as report_progress:
+    with open_services() as services, progress_bar() as report_progress:
         unreferenced = maintenance.find_unreferenced_files(
             services.db, services.media, services.now()
         )
@@ -199,27 +195,6 @@ def _now() -> datetime:
     """Return the time where no services are open."""
     clock = click.get_current_context().find_object(Clock) or Clock()
     return clock.now()
-
-
-@contextmanager
-def _progress_bar() -> Iterator[ProgressCallback]:
-    """Yield a callback that draws a progress bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("")
-
-        def report_progress(label: str, done: int, total: int) -> None:
-            bar.update(task, description=label, completed=done, total=total)
-
-        yield report_progress
 
 
 def _print_summary(

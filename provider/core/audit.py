@@ -169,6 +169,7 @@ class Action(StrEnum):
     INSTANCE_BACKED_UP = "instance.backed_up"
     INSTANCE_RESTORED = "instance.restored"
     INSTANCE_COPIED = "instance.copied"
+    INSTANCE_REENCRYPTED = "instance.reencrypted"
     MEDIA_PRUNED = "media.pruned"
 
 

@@ -23,6 +23,7 @@ from provider.core.orders.accommodation import export_accommodation
 from provider.errors import Conflict, NotFound
 from provider.maintenance.atomic_folder import atomic_folder, move_into_place
 from provider.maintenance.dependent_rows import dependent_rows
+from provider.storage.encrypted_files import read_encrypted
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 
@@ -126,10 +127,9 @@ class ExportedFile:
 
     def read(self, media: MediaStore, secret_box: SecretBox) -> Iterator[bytes]:
         """Yield the content. Raises NotFound, and Unavailable."""
-        chunks = media.read_range(self.key, 0, media.size(self.key))
-        if not self.is_encrypted:
-            return chunks
-        return iter([secret_box.decrypt_bytes(b"".join(chunks), self.key)])
+        if self.is_encrypted:
+            return iter([read_encrypted(media, secret_box, self.key)])
+        return media.read_range(self.key, 0, media.size(self.key))
 
 
 def list_files(session: Session, media: MediaStore, order: Order) -> Iterator[ExportedFile]:

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 from threading import Thread
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -40,6 +40,10 @@ class StoredFile:
 
     size: int
     sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
 class MediaStore:

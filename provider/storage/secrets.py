@@ -13,7 +13,8 @@ from provider.errors import Unavailable
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-MIN_CIPHERTEXT_BYTES = 4 + 12 + 16  # the key's id, the nonce and the tag
+KEY_ID_BYTES = 4  # at the beginning of a ciphertext
+MIN_CIPHERTEXT_BYTES = KEY_ID_BYTES + 12 + 16  # the key's id, the nonce and the tag
 
 
 def generate_token() -> str:
@@ -53,6 +54,15 @@ class SecretBox:
         self._first_key_id = _key_id(keys[0])
         self._ciphers: dict[bytes, AESGCM] = {}  # by key id
 
+    @property
+    def key_ids(self) -> list[bytes]:
+        """The ids of the keys, in their order. An id does not reveal its key."""
+        return list(self._keys)
+
+    @property
+    def first_key_id(self) -> bytes:
+        return self._first_key_id
+
     def encrypt(self, text: str, row_name: str) -> bytes:
         """Encrypt with AES-256-GCM for the row `row_name`, like `accounts/ID/token`."""
         return self.encrypt_bytes(text.encode(), row_name)
@@ -91,6 +101,10 @@ class SecretBox:
         key_id = bytes.fromhex(match[1])
         self._find_key(key_id)
         return hmac.compare_digest(mac, self._compute_mac(key_id, data, purpose))
+
+    def has_key_of_mac(self, mac: str) -> bool:
+        """Whether `is_valid_mac` can tell anything: an old key may have been removed."""
+        return mac[: 2 * KEY_ID_BYTES] in {key_id.hex() for key_id in self._keys}
 
     def blind_index(self, text: str, purpose: str) -> bytes:
         """Return the keyed digest to store, by which a value like an e-mail is looked up."""

@@ -20,6 +20,7 @@ from provider.core.scheduled import ScheduledWork
 from provider.core.staff.permissions import Permission
 from provider.core.urls import UrlBuilder
 from provider.errors import Invalid
+from provider.storage.database import Database
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from provider.texts import Text
@@ -61,19 +62,32 @@ class StoredMedia:
     list_references: Callable[[Session], Iterator[MediaReference]]
 
 
+@dataclass
+class FileRenewal:
+    """How many files were encrypted with the first key, and how many could not be read."""
+
+    renewed: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True)
 class KindMedia(StoredMedia):
     """The files of a kind's orders in media storage.
 
     `list_folders` yields the folders that have the files of one order, and nothing else.
     `is_stored` is the condition that an order has files; `forget` marks them as deleted.
-    With `is_encrypted` each file is encrypted by the SecretBox, with its media key as its row.
+    Files with `renew_files` are encrypted by the SecretBox, each with its media key as its row. It
+    encrypts the files of one row anew, by its `id_column`; files of another row stay.
     """
 
     list_folders: Callable[[Session, Order], Iterator[str]]
     is_stored: ColumnElement[bool]
     forget: Callable[[Session, Order], None]
-    is_encrypted: bool = False
+    renew_files: Callable[[Database, MediaStore, SecretBox, str], FileRenewal] | None = None
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.renew_files is not None
 
 
 @dataclass(frozen=True)

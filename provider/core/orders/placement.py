@@ -54,6 +54,7 @@ _PAST_QUERY = CompiledInQuery(
 )
 # They follow from the other fields, or from values that are not kept; or they are no content.
 MAX_NOTED_KEYS, MAX_KEY_LENGTH = 20, 60  # of preferences, in the note of an order
+_MAC_PURPOSE = "order"
 _FIELDS_WITHOUT_CONTENT = ("callback_host", "unread_fields", "is_strict")
 
 
@@ -88,6 +89,13 @@ class Placement:
             name: value for name, value in vars(self).items() if name not in _FIELDS_WITHOUT_CONTENT
         }
         return json.dumps(content, sort_keys=True).encode()
+
+    def compute_mac(self, secret_box: SecretBox) -> str:
+        return secret_box.compute_mac(self.canonical_json(), _MAC_PURPOSE)
+
+    def has_mac(self, secret_box: SecretBox, mac: str) -> bool:
+        """Whether a MAC is of this content. Raises Unavailable without its key."""
+        return secret_box.is_valid_mac(mac, self.canonical_json(), _MAC_PURPOSE)
 
 
 def place(
@@ -130,7 +138,7 @@ def place(
         candidate_id=_insert_candidate(session, secret_box, placement),
         external_key=placement.external_key,
         callback_host=placement.callback_host,
-        request_mac=secret_box.compute_mac(placement.canonical_json(), "order"),
+        request_mac=placement.compute_mac(secret_box),
         reply_context=placement.reply_context,
         job_title=placement.job_title,
         job_reference=placement.job_reference,
@@ -184,9 +192,10 @@ def _existing_order(
     if row is None:
         return None
     public_id, kind, request_mac, product = row
+    # Without the key of an old MAC nobody can tell whether the content is the same.
+    is_compared = placement.is_strict and secret_box.has_key_of_mac(request_mac)
     is_same = product == placement.product and (
-        not placement.is_strict
-        or secret_box.is_valid_mac(request_mac, placement.canonical_json(), "order")
+        not is_compared or placement.has_mac(secret_box, request_mac)
     )
     if kind not in kinds or not is_same:
         raise Conflict("Entity is already updated")  # the contract's words

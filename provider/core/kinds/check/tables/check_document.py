@@ -7,20 +7,22 @@ collected.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, String, exists, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from provider.core.kinds.base import KindMedia, MediaReference
+from provider.core.kinds.base import FileRenewal, KindMedia, MediaReference
 from provider.core.kinds.check.document_reading.document_pages import DrawnPage
 from provider.core.orders import Order
 from provider.core.scheduled import ScheduledWork, WorkContext
+from provider.errors import NotFound, Unavailable
 from provider.storage import secrets
-from provider.storage.database import Base
-from provider.storage.media import MediaStore
+from provider.storage.database import Base, Database
+from provider.storage.encrypted_files import put_encrypted, read_encrypted, renew_encrypted
+from provider.storage.media import MediaStore, StoredFile
 from provider.storage.secrets import SecretBox
 
 FOLDER = "check-documents"  # in media storage: FOLDER/ID/page-1, FOLDER/ID/small-1
@@ -112,23 +114,14 @@ def store_pages(
     for number, page in enumerate(pages, 1):
         for variant, picture in ((SMALL_PAGE, page.small_picture), (PAGE, page.picture)):
             key = page_key(public_id, number, variant)
-            encrypted = secret_box.encrypt_bytes(picture, key)
-            media.put(key, [encrypted])
-        rows.append(
-            {
-                "width": page.width,
-                "height": page.height,
-                "size": len(encrypted),
-                "sha256": sha256(encrypted).hexdigest(),
-            }
-        )
+            stored = put_encrypted(media, secret_box, key, picture)
+        rows.append({"width": page.width, "height": page.height, **asdict(stored)})
     return rows
 
 
 def read_page(media: MediaStore, secret_box: SecretBox, key: str) -> bytes:
     """Return the picture of a page as JPEG. Raises NotFound, and Unavailable."""
-    encrypted = b"".join(media.read_range(key, 0, media.size(key)))
-    return secret_box.decrypt_bytes(encrypted, key)
+    return read_encrypted(media, secret_box, key)
 
 
 def _list_references(session: Session) -> Iterator[MediaReference]:
@@ -164,6 +157,53 @@ def _delete_unreferenced_files(context: WorkContext) -> None:
                 context.media.delete(key)
 
 
+def _renew_files(
+    db: Database, media: MediaStore, secret_box: SecretBox, public_id: str
+) -> FileRenewal:
+    """Encrypt the pages of a document anew.
+
+    The small pages come last: until then a crash leaves one with an old key, so that the next run
+    finds the document, and corrects the digests in its row.
+    """
+    renewal = FileRenewal()
+    document = _find_stored(db, public_id)
+    if document is None:
+        return renewal
+    pages = [dict(page) for page in document.pages]
+    for number, page in enumerate(pages, 1):
+        if stored := _renew_page(media, secret_box, document.page_key(number), renewal):
+            page.update(asdict(stored))
+    with db.writing() as session:
+        row = session.get(CheckDocument, document.id, with_for_update=True)
+        if row and row.state != DELETED:
+            row.pages = pages
+    for number in range(1, len(pages) + 1):
+        _renew_page(media, secret_box, document.page_key(number, SMALL_PAGE), renewal)
+    if _find_stored(db, public_id) is None:
+        media.delete_folder(document.folder)  # deleted meanwhile: the new files must go, too
+    return renewal
+
+
+def _find_stored(db: Database, public_id: str) -> CheckDocument | None:
+    query = select(CheckDocument).where(
+        CheckDocument.public_id == public_id, CheckDocument.state != DELETED
+    )
+    with db.reading() as session:
+        return session.scalar(query)
+
+
+def _renew_page(
+    media: MediaStore, secret_box: SecretBox, key: str, renewal: FileRenewal
+) -> StoredFile | None:
+    try:
+        stored, is_new = renew_encrypted(media, secret_box, key)
+    except (NotFound, Unavailable):
+        renewal.failed += 1
+        return None
+    renewal.renewed += is_new
+    return stored
+
+
 MEDIA = KindMedia(
     KEY_PATTERN,
     CheckDocument.public_id,
@@ -171,7 +211,7 @@ MEDIA = KindMedia(
     _list_folders,
     exists().where(CheckDocument.order_id == Order.id, CheckDocument.state != DELETED),
     _forget,
-    is_encrypted=True,
+    renew_files=_renew_files,
 )
 DISCARD_LOST_DOCUMENTS = ScheduledWork(
     "discard_lost_documents",
