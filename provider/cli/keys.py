@@ -7,17 +7,21 @@ import time
 from typing import Any
 
 import click
+from sqlalchemy import select
 
 from provider import maintenance
+from provider.ats.webhook_urls import webhook_urls
 from provider.cli.common import (
     INSTANCE,
     json_option,
     open_services,
     print_json,
     print_records,
+    printable_text,
     record_command,
 )
 from provider.cli.progress import progress_bar
+from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.errors import Conflict
 from provider.maintenance import KeyUse
@@ -48,7 +52,7 @@ def list_(check: bool, as_json: bool) -> None:
     """Count what each key of PROVIDER_SECRET_KEY still decrypts; nothing is changed."""
     with open_services() as services:
         use = maintenance.count_key_use(services.db, services.media, services.secret_box)
-        records, others = _describe(services, use), maintenance.count_fixed_digests(services.db)
+        records, others = _describe(services, use), _count_others(services)
     if as_json:
         print_json({"keys": records, **others})
     else:
@@ -77,7 +81,7 @@ def reencrypt(as_json: bool) -> None:
             services.db, services.media, services.secret_box, report_progress
         )
         use = maintenance.count_key_use(services.db, services.media, services.secret_box)
-        records, others = _describe(services, use), maintenance.count_fixed_digests(services.db)
+        records, others = _describe(services, use), _count_others(services)
     problems = {name: count for name, count in renewal.problems.items() if count}
     if as_json:
         changed = {"values": renewal.values, "files": renewal.files, **vars(renewal.digests)}
@@ -114,7 +118,21 @@ def _describe(services: Services, use: KeyUse) -> list[dict[str, Any]]:
     ]
 
 
-def _explain(records: list[dict[str, Any]], others: dict[str, int]) -> None:
+def _count_others(services: Services) -> dict[str, Any]:
+    """Return what depends on older keys and cannot be made anew here."""
+    with services.db.reading() as session:
+        accounts = session.scalars(select(Account).order_by(Account.name)).all()
+    return {
+        **maintenance.count_fixed_digests(services.db),
+        "webhook_accounts": [
+            account.name
+            for account in accounts
+            if webhook_urls(services.secret_box, account, services.settings.base_url)
+        ],
+    }
+
+
+def _explain(records: list[dict[str, Any]], others: dict[str, Any]) -> None:
     """Say which keys can be removed, and what goes with them."""
     older = [record for record in records if record["place"] == REMOVABLE]
     removable = [record["key"] for record in older if not record["needed"]]
@@ -125,9 +143,15 @@ def _explain(records: list[dict[str, Any]], others: dict[str, int]) -> None:
         )
     if any(record["needed"] for record in older):
         click.echo("Run `provider key reencrypt`, so that an older key can be removed.")
-    if older and any(others.values()):
+    if older and (others["erased_orders"] or others["recovery_codes"]):
         click.echo(
             f"{others['erased_orders']:,} erased orders and {others['recovery_codes']:,} recovery "
             "codes do not tell their keys. Without its key, an erased order can be placed again, "
             "and a recovery code does not sign in."
+        )
+    if older and others["webhook_accounts"]:
+        names = printable_text(", ".join(others["webhook_accounts"]))
+        click.echo(
+            "Before an older key is removed, the ATS must have the addresses for events that "
+            f"`provider account show` prints now: {names}."
         )

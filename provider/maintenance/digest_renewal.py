@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, func, select, update
+from sqlalchemy import Row, Select, func, select
 
 from provider.core.orders import Candidate, ErasedOrder, Order, Placement
 from provider.core.orders.accommodation import Accommodation
 from provider.core.orders.candidate import list_email_digests
 from provider.core.products import Product
 from provider.core.staff.second_factor import RecoveryCode
+from provider.maintenance.row_replacement import Replacement, replace_values
 from provider.storage.database import Database
 from provider.storage.secrets import KEY_ID_BYTES, SecretBox
 
@@ -76,20 +77,20 @@ def renew_digests(db: Database, secret_box: SecretBox) -> DigestRenewal:
     for table in (_CANDIDATES, _ACCOMMODATIONS):
         for rows in _read_emails(db, table):
             emails = [
-                (row, digest)
+                Replacement((row.id,), row.email_digest, digest)
                 for row in rows
                 if row.email_digest != (digest := list_email_digests(secret_box, row.email)[0])
             ]
-            renewal.emails += _replace(db, table, "email_digest", emails)
+            renewal.emails += replace_values(db, table.c.email_digest, emails).count
     for rows in _read_orders(db, secret_box):
         macs = [
-            (row, placement.compute_mac(secret_box))
+            Replacement((row.id,), row.request_mac, placement.compute_mac(secret_box))
             for row in rows
             if secret_box.has_key_of_mac(row.request_mac)
             and (placement := _placement(row)).has_mac(secret_box, row.request_mac)
         ]
         renewal.changed_orders += len(rows) - len(macs)
-        renewal.orders += _replace(db, _ORDERS, "request_mac", macs)
+        renewal.orders += replace_values(db, _ORDERS.c.request_mac, macs).count
     return renewal
 
 
@@ -128,18 +129,3 @@ def _batches(db: Database, table: Any, query: Select[Any]) -> Iterator[Sequence[
 def _placement(row: Row[Any]) -> Placement:
     content = {column.name: getattr(row, column.name) for column in _CONTENT}
     return Placement(product=row.public_id, **content)
-
-
-def _replace(db: Database, table: Any, name: str, changes: Sequence[tuple[Row[Any], Any]]) -> int:
-    """Store digests in rows that still have the ones that were read; return their number."""
-    if not changes:
-        return 0
-    assert isinstance(table, Table)
-    count = 0
-    # Not in the group commit: other writers would wait for the whole batch.
-    with db.writing(separate_commit=True) as session:
-        for row, digest in changes:
-            is_unchanged = (table.c.id == row.id, table.c[name] == getattr(row, name))
-            statement = update(table).where(*is_unchanged).values({name: digest})
-            count += session.execute(statement.returning(table.c.id)).first() is not None
-    return count

@@ -45,10 +45,10 @@ def _encrypted_media() -> Iterator[KindMedia]:
 
 def _read_key_ids(media: MediaStore, kind_media: KindMedia) -> Iterator[tuple[str, bytes]]:
     """Yield the id of the row of each file, and the id of the file's key."""
-    for key, _ in media.list_files():
+    for key, size in media.list_files():
         if match := kind_media.key_pattern.fullmatch(key):
             try:
-                yield match[1], read_key_id(media, key)
+                yield match[1], read_key_id(media, key) if size else b""
             except NotFound:  # deleted meanwhile
                 continue
 

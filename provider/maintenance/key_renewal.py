@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Row, and_, func, literal, select, tuple_, update
+from sqlalchemy import Column, Row, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from provider.errors import Unavailable
@@ -21,6 +21,7 @@ from provider.maintenance.digest_renewal import (
     renew_digests,
 )
 from provider.maintenance.file_renewal import count_files, renew_files
+from provider.maintenance.row_replacement import Replacement, replace_values
 from provider.maintenance.table_copy import ProgressCallback
 from provider.storage.database import Base, Database
 from provider.storage.encrypted import (
@@ -33,6 +34,7 @@ from provider.storage.media import MediaStore
 from provider.storage.secrets import KEY_ID_BYTES, SecretBox
 
 BATCH_SIZE = 200  # values of one transaction
+MAX_PASSES = 3  # over a column in which rows are locked
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,21 @@ def _count_keys(session: Session, column: Column[Any]) -> Mapping[bytes, int]:
 def _renew_column(
     db: Database, secret_box: SecretBox, column: Column[Any], renewal: KeyRenewal
 ) -> None:
-    for rows in _batches(db, secret_box, column):
-        changes = []
-        for row in rows:
-            try:
-                changes.append((row, _encrypt_anew(secret_box, column, row)))
-            except Unavailable:
-                renewal.problems[str(column)] += 1
-        # Not in the group commit: other writers would wait for the whole batch.
-        with db.writing(separate_commit=True) as session:
-            renewal.values += sum(_replace(session, column, row, new) for row, new in changes)
+    for _ in range(MAX_PASSES):
+        locked = failed = 0
+        for rows in _batches(db, secret_box, column):
+            changes = []
+            for row in rows:
+                try:
+                    changes.append(_encrypt_anew(secret_box, column, row))
+                except Unavailable:
+                    failed += 1
+            replaced = replace_values(db, column, changes)
+            renewal.values += replaced.count
+            locked += replaced.locked
+        if not locked:
+            break
+    renewal.problems[str(column)] += failed
 
 
 def _batches(
@@ -135,20 +142,11 @@ def _batches(
         last = rows[-1][: len(keys)]
 
 
-def _encrypt_anew(secret_box: SecretBox, column: Column[Any], row: Row[Any]) -> bytes:
-    name, ciphertext = read_row_name(column, row), row[len(primary_key(column))]
-    return secret_box.encrypt_bytes(secret_box.decrypt_bytes(ciphertext, name), name)
-
-
-def _replace(session: Session, column: Column[Any], row: Row[Any], new: bytes) -> bool:
-    """Store a ciphertext if the row still has the one that was read; return whether it had."""
-    keys = primary_key(column)
-    is_unchanged = and_(
-        *(key == value for key, value in zip(keys, row, strict=False)),
-        column == row[len(keys)],
-    )
-    statement = update(column.table).where(is_unchanged).values({column: new})
-    return session.execute(statement.returning(keys[0])).first() is not None
+def _encrypt_anew(secret_box: SecretBox, column: Column[Any], row: Row[Any]) -> Replacement:
+    key_length = len(primary_key(column))
+    name, ciphertext = read_row_name(column, row), row[key_length]
+    new = secret_box.encrypt_bytes(secret_box.decrypt_bytes(ciphertext, name), name)
+    return Replacement(tuple(row[:key_length]), ciphertext, new)
 
 
 def _key_id(column: Column[Any]) -> Any:

@@ -50,6 +50,7 @@ EXEMPT = {
     "delivery list": "reads only",
     "delivery pauses": "reads only",
     "delivery show": "reads only",
+    "key list": "reads only",
     "legal-text": "reads only",
     "demo": "has an instance of its own, whose commands write their entries",
     "email bounce": "records what a mail server says, on the order's timeline",
@@ -437,6 +438,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "backup": (backup, [Action.INSTANCE_BACKED_UP]),
     "restore": (restore, [Action.INSTANCE_RESTORED]),
     "copy-instance": (copy_instance, [Action.INSTANCE_COPIED]),
+    "key reencrypt": (lambda world: world.run("key", "reencrypt"), [Action.INSTANCE_REENCRYPTED]),
     "media prune": (media_prune, [Action.MEDIA_PRUNED]),
 }
 
