@@ -7,9 +7,9 @@ codes and of networks cannot be computed anew: what they were made from is not s
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, Table, func, select
 
 from provider.core.orders import Candidate, ErasedOrder, Order, Placement
 from provider.core.orders.accommodation import Accommodation
@@ -22,7 +22,7 @@ from provider.storage.secrets import KEY_ID_BYTES, SecretBox
 
 BATCH_SIZE = 1000  # rows of one transaction
 _CANDIDATES, _ORDERS, _ACCOMMODATIONS, _PRODUCTS = (
-    model.__table__ for model in (Candidate, Order, Accommodation, Product)
+    cast(Table, model.__table__) for model in (Candidate, Order, Accommodation, Product)
 )
 _CONTENT = (
     *(_CANDIDATES.c.email, _CANDIDATES.c.first_name, _CANDIDATES.c.last_name),
@@ -94,7 +94,7 @@ def renew_digests(db: Database, secret_box: SecretBox) -> DigestRenewal:
     return renewal
 
 
-def _read_emails(db: Database, table: Any) -> Iterator[Sequence[Row[Any]]]:
+def _read_emails(db: Database, table: Table) -> Iterator[Sequence[Row[Any]]]:
     query = select(table.c.id, table.c.email_digest, _CANDIDATES.c.email)
     if table is _ACCOMMODATIONS:
         query = query.join(_ORDERS, _ORDERS.c.id == table.c.order_id)
@@ -114,7 +114,7 @@ def _read_orders(db: Database, secret_box: SecretBox) -> Iterator[Sequence[Row[A
     return _batches(db, _ORDERS, query)
 
 
-def _batches(db: Database, table: Any, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+def _batches(db: Database, table: Table, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
     last_id = 0
     query = query.order_by(table.c.id).limit(BATCH_SIZE)
     while True:
