@@ -4,6 +4,7 @@ A digest does not tell its key, so each one is compared. The digests of erased o
 codes and of networks cannot be computed anew: what they were made from is not stored.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from provider.core.orders.accommodation import Accommodation
 from provider.core.orders.candidate import list_email_digests
 from provider.core.products import Product
 from provider.core.staff.second_factor import RecoveryCode
+from provider.errors import Unavailable
 from provider.maintenance.row_replacement import Replacement, replace_values
 from provider.storage.database import Database
 from provider.storage.secrets import KEY_ID_BYTES, SecretBox
@@ -60,7 +62,11 @@ def count_orders(db: Database) -> Mapping[bytes, int]:
     key_id = func.substr(_ORDERS.c.request_mac, 1, 2 * KEY_ID_BYTES)
     with db.reading() as session:
         rows = session.execute(select(key_id, func.count()).group_by(key_id)).all()
-    return {bytes.fromhex(digits): count for digits, count in rows}
+    counts: Counter[bytes] = Counter()
+    for digits, count in rows:
+        is_damaged = not re.fullmatch("[0-9a-f]{8}", digits)
+        counts[b"" if is_damaged else bytes.fromhex(digits)] += count
+    return counts
 
 
 def count_fixed_digests(db: Database) -> dict[str, int]:
@@ -86,8 +92,7 @@ def renew_digests(db: Database, secret_box: SecretBox) -> DigestRenewal:
         macs = [
             Replacement((row.id,), row.request_mac, placement.compute_mac(secret_box))
             for row in rows
-            if secret_box.has_key_of_mac(row.request_mac)
-            and (placement := _placement(row)).has_mac(secret_box, row.request_mac)
+            if _has_mac(secret_box, placement := _placement(row), row.request_mac)
         ]
         renewal.changed_orders += len(rows) - len(macs)
         renewal.orders += replace_values(db, _ORDERS.c.request_mac, macs).count
@@ -124,6 +129,14 @@ def _batches(db: Database, table: Table, query: Select[Any]) -> Iterator[Sequenc
             return
         yield rows
         last_id = rows[-1].id
+
+
+def _has_mac(secret_box: SecretBox, placement: Placement, mac: str) -> bool:
+    """Whether a MAC is of this content; False for one that is damaged, or without its key."""
+    try:
+        return placement.has_mac(secret_box, mac)
+    except Unavailable:
+        return False
 
 
 def _placement(row: Row[Any]) -> Placement:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, bindparam, select, tuple_, update
 
 from provider.storage.database import Database
 
@@ -36,24 +36,34 @@ def replace_values(
     if not replacements:
         return Replaced(0, 0)
     key_columns = tuple(column.table.primary_key)
-    keys = [replacement.key for replacement in replacements]
-    query = select(*key_columns).where(tuple_(*key_columns).in_(keys))
-    count = 0
+    query = select(*key_columns, column).where(_has_key(key_columns, replacements))
+    names = [f"key_{number}" for number in range(len(key_columns))]
+    statement = (
+        update(column.table)
+        .where(*(key == bindparam(name) for key, name in zip(key_columns, names, strict=True)))
+        .where(column == bindparam("old_value"))
+        .values({column: bindparam("new_value")})
+    )
     # Not in the group commit: other writers would wait for the whole batch.
     with db.writing(separate_commit=True) as session:
-        free_keys = {
-            tuple(row)
-            for row in session.execute(query.with_for_update(skip_locked=True, key_share=True))
-        }
-        for replacement in replacements:
-            if replacement.key in free_keys:
-                is_unchanged = (
-                    tuple_(*key_columns) == replacement.key,
-                    column == replacement.old,
-                )
-                statement = update(column.table).where(*is_unchanged)
-                result = session.execute(
-                    statement.values({column: replacement.new}).returning(key_columns[0])
-                )
-                count += result.first() is not None
-    return Replaced(count, len(replacements) - len(free_keys))
+        # Locked from here on, so that the comparison holds until the commit.
+        rows = session.execute(query.with_for_update(skip_locked=True, key_share=True)).all()
+        present = {tuple(row[:-1]): row[-1] for row in rows}
+        changes = [
+            {**dict(zip(names, entry.key, strict=True)), "old_value": entry.old}
+            | {"new_value": entry.new}
+            for entry in replacements
+            if entry.key in present and present[entry.key] == entry.old
+        ]
+        if changes:
+            session.connection().execute(statement, changes)
+    return Replaced(len(changes), len(replacements) - len(present))
+
+
+def _has_key(
+    columns: tuple[Column[Any], ...], replacements: Sequence[Replacement]
+) -> ColumnElement[bool]:
+    keys = [replacement.key for replacement in replacements]
+    if len(columns) == 1:
+        return columns[0].in_([value for (value,) in keys])
+    return tuple_(*columns).in_(keys)
