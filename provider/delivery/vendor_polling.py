@@ -12,7 +12,7 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.tables.connector import Connector
 from provider.core.kinds.check.tables.vendor_order import MAX_ERROR_LENGTH, VendorOrder
 from provider.core.kinds.check.vendors.request_template import fill_url
-from provider.core.kinds.check.vendors.vendor_acts import apply_answer
+from provider.core.kinds.check.vendors.vendor_acts import apply_answer, record_unreadable
 from provider.core.kinds.check.vendors.vendor_answer import parse_body, read_answer
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery.http.client import HttpClient, RequestFailed
@@ -102,12 +102,12 @@ def _ask(http_client: HttpClient, poll: Poll) -> tuple[bytes | None, str]:
 
 
 def _record(services: Services, poll: Poll, body: bytes | None, error: str) -> None:
-    answer = None
+    answer, problem = None, None
     if body is not None:
         try:
             answer = read_answer(parse_body(body), poll.paths, poll.statuses)
-        except Invalid as problem:
-            error = str(problem)
+        except Invalid as refusal:
+            problem = refusal
     with services.db.writing() as session:
         query = select(Check).where(Check.id == poll.order_id).with_for_update()
         check = session.scalar(query)
@@ -116,6 +116,8 @@ def _record(services: Services, poll: Poll, body: bytes | None, error: str) -> N
             return
         if vendor_order.is_open:
             vendor_order.last_error = error[:MAX_ERROR_LENGTH]
+            if problem:
+                record_unreadable(services.secret_box, vendor_order, problem)
         if answer is not None:
             apply_answer(session, services.secret_box, check, vendor_order, answer, services.now())
 

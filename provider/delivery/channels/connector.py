@@ -19,6 +19,7 @@ from provider.core.kinds.check.vendors.vendor_acts import (
     VENDOR_ORDER_TOPIC,
     record_failure,
     record_sent,
+    record_unreadable,
     request_values,
 )
 from provider.core.kinds.check.vendors.vendor_answer import VendorAnswer, parse_body, read_answer
@@ -103,7 +104,7 @@ class VendorDelivery:
 
     def _record(self, response: HttpResponse) -> Outcome:
         services = self.channel.services
-        answer, error = _read_response(response, self.target)
+        answer, problem = _read_response(response, self.target)
         with services.db.writing() as session:
             check = Check.find(session, self.order_id, lock=True)
             vendor_order = session.get(VendorOrder, self.vendor_order_id)
@@ -111,7 +112,8 @@ class VendorDelivery:
                 record_sent(
                     session, services.secret_box, check, vendor_order, answer, services.now()
                 )
-                vendor_order.last_error = vendor_order.last_error or error
+                if problem and not vendor_order.last_error:
+                    record_unreadable(services.secret_box, vendor_order, problem)
         # No excerpt: the answer may name the candidate.
         return Outcome("delivered", status_code=response.status_code)
 
@@ -137,7 +139,7 @@ class TestDelivery:
         answer, problem = _read_response(response, self.target)
         code = response.status_code
         if not 200 <= code < 300 or problem:
-            reason = problem or f"The vendor refuses with {code}"
+            reason = str(problem or "") or f"The vendor refuses with {code}"
             return Outcome("rejected", status_code=code, response_excerpt=excerpt, error=reason)
         status, reference = answer.meaning or "none", answer.reference or "none"
         text = f"Status: {status}. Reference: {reference}.\n{excerpt}"
@@ -245,14 +247,14 @@ def _render(template: str, values: dict[str, Any]) -> bytes:
     return json.dumps(filled, ensure_ascii=False).encode()
 
 
-def _read_response(response: HttpResponse, target: Target) -> tuple[VendorAnswer, str]:
+def _read_response(response: HttpResponse, target: Target) -> tuple[VendorAnswer, Invalid | None]:
     """Return the answer, and why it cannot be read. The order counts as submitted then."""
     if not response.body.strip():
-        return VendorAnswer(), ""
+        return VendorAnswer(), None
     try:
-        return read_answer(parse_body(response.body), target.paths, target.statuses), ""
-    except Invalid as error:
-        return VendorAnswer(), str(error)
+        return read_answer(parse_body(response.body), target.paths, target.statuses), None
+    except Invalid as problem:
+        return VendorAnswer(), problem
 
 
 def _refusal(response: HttpResponse, now: datetime) -> Outcome:

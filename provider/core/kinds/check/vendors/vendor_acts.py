@@ -37,15 +37,20 @@ from provider.core.kinds.check.tables.vendor_order import (
 )
 from provider.core.kinds.check.vendors.vendor_answer import ERROR as VENDOR_ERROR
 from provider.core.kinds.check.vendors.vendor_answer import IN_PROGRESS as VENDOR_AT_WORK
-from provider.core.kinds.check.vendors.vendor_answer import VendorAnswer, VendorRecord
+from provider.core.kinds.check.vendors.vendor_answer import (
+    UnknownStatus,
+    VendorAnswer,
+    VendorRecord,
+)
 from provider.core.orders import CONSENTED
-from provider.errors import Conflict
+from provider.errors import Conflict, Invalid
 from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 
 VENDOR_ORDER_TOPIC = "vendor order"  # of the message that sends an order
 # The simulator takes its first step after this time.
 FIRST_STEP_DELAY = timedelta(seconds=5)
+UNKNOWN_STATUS = "The connector does not say what the vendor’s status means"
 VENDOR = "vendor"  # the actor of events
 
 
@@ -162,6 +167,17 @@ def record_failure(
         vendor_order.state = FAILED
         _fail(session, check, task, vendor_order, error, now)
         check.update_progress(session)
+
+
+def record_unreadable(secret_box: SecretBox, vendor_order: VendorOrder, problem: Invalid) -> None:
+    """Record why an answer could not be read.
+
+    The vendor's own words are encrypted: they may name the candidate.
+    """
+    vendor_order.last_error = str(problem)[:MAX_ERROR_LENGTH]
+    if isinstance(problem, UnknownStatus):
+        vendor_order.last_error = UNKNOWN_STATUS
+        vendor_order.set_result(secret_box, VendorResult("", problem.words))
 
 
 def request_values(

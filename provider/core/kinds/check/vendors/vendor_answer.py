@@ -46,6 +46,17 @@ class VendorAnswer:
         return self.meaning in (CLEAR, CONSIDER)
 
 
+class UnknownStatus(Invalid):
+    """A status that means nothing to the connector. `words` may name the candidate."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(
+            "The connector does not say what the vendor’s status “%(status)s” means",
+            status=words[:60],
+        )
+        self.words = words[:MAX_TEXT_LENGTH]
+
+
 def parse_body(body: bytes) -> Any:
     """Return the JSON of a body. Raises Invalid."""
     try:
@@ -57,14 +68,11 @@ def parse_body(body: bytes) -> Any:
 def read_answer(
     payload: Any, paths: Mapping[str, str], statuses: Mapping[str, str]
 ) -> VendorAnswer:
-    """Return what a JSON answer says. Raises Invalid for a status that has no meaning here."""
+    """Return what a JSON answer says. Raises UnknownStatus for one that has no meaning here."""
     status = _text_at(payload, paths.get("status", ""))
     meaning = statuses.get(status, status if status in MEANINGS else "")
     if status and not meaning:
-        raise Invalid(
-            "The connector does not say what the vendor’s status “%(status)s” means",
-            status=status[:60],
-        )
+        raise UnknownStatus(status)
     records = _at(payload, paths.get("records", ""))
     entries = records[:MAX_RECORDS] if isinstance(records, list) else []
     return VendorAnswer(
