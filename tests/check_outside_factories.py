@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from provider import outbox
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.tables.connector import Connector, sign_callback
 from provider.core.kinds.check.tables.referee_request import RefereeRequest, list_requests
@@ -172,3 +173,12 @@ def read_vendor_order(services: Services, public_id: str) -> VendorOrder:
 
 def referee_token(services: Services, request: RefereeRequest) -> str:
     return request.get_token(services.secret_box)
+
+
+def store_vendor_body(services: Services, body: bytes) -> str:
+    """Store what an attempt sends to the vendor; return the public id of the message."""
+    (queue,) = factories.queue_names(services, channel=outbox.CONNECTOR)
+    with services.db.writing() as session:
+        (claim,) = outbox.claim(session, queue, services.now(), 1)
+        assert outbox.store_body(session, claim, body)
+        return claim.public_id

@@ -13,6 +13,7 @@ from provider import outbox
 from provider.core.audit import Action, AuditEntry
 from provider.core.emails.sent_email import SentEmail
 from provider.core.kinds import result_events
+from provider.core.kinds.check.vendors.vendor_acts import VENDOR_ORDER_TOPIC
 from provider.core.labels import load_time_zone
 from provider.core.orders import Order, OrderEvent, OrderVisit
 from provider.core.staff import Permission
@@ -45,6 +46,7 @@ class DeliveryView:
     """A message with its attempts and content; credentials are never part of the content.
 
     The content is left out for a role that may not see it, and when it is removed or unreadable.
+    An order for a vendor has the candidate's details, which only the page of the check reveals.
     """
 
     message: Message
@@ -58,6 +60,11 @@ class DeliveryView:
     @property
     def channel(self) -> str:
         return channel_of(self.message.queue)
+
+    @property
+    def has_details(self) -> bool:
+        """Whether the content has the candidate's details."""
+        return self.message.topic == VENDOR_ORDER_TOPIC
 
     @property
     def is_accepted_email(self) -> bool:
@@ -131,7 +138,7 @@ def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
         read_payload(message.public_id, message.payload_encrypted),
         can_see_body=may(Permission.VIEW_MESSAGE_BODIES),
     )
-    if not view.can_see_body:
+    if view.has_details or not view.can_see_body:
         return view
     try:
         body = message.get_body(secret_box)

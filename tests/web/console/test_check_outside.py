@@ -131,6 +131,17 @@ def test_staff_send_again_or_do_by_hand(
     assert console.submit(path(check, "record/by-hand")).status_code == 409
 
 
+def test_pages_of_deliveries_hide_what_the_vendor_gets(
+    services: Services, client: FlaskClient, check: str
+) -> None:
+    message_id = check_outside_factories.store_vendor_body(services, b'{"born": "1990-02-28"}')
+    console = ConsoleClient.signed_in(services, client, "admin")
+    for page in (f"/console/deliveries/{message_id}", f"/console/orders/{check}"):
+        text = console.get_text(page)
+        assert "The content has the candidate’s details" in text
+        assert "1990-02-28" not in text
+
+
 @pytest.mark.parametrize(
     "act", ["nothing/referees", "nothing/again", "nothing/by-hand", "requests/nothing/revoke"]
 )
