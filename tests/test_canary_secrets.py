@@ -3,21 +3,21 @@
 Every form in which a secret could be written is searched: as it is, in JSON, in a URL, in base64.
 """
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
 from sqlalchemy import select
 
-from provider.outbox import Attempt, Message
+from provider.outbox import Attempt
 from provider.services import Services
 from tests import check_factories, factories
+from tests.canary_search import find_leaks, message_contents
 from tests.cli.test_serve import Server, serving
 from tests.fake_ats import FakeAts
 from tests.smtp_server import (
@@ -44,40 +44,11 @@ EMAILED = {("invitation", "e-mails"), ("name of the consent", "e-mails")}
 ALLOWED = EMAILED | {(name, "messages") for name, _ in EMAILED}  # of which e-mails are made
 
 
-def forms(secret: str) -> set[bytes]:
-    """Return the bytes of a secret in every encoding that a program could write."""
-    raw = secret.encode()
-    shifted = {b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)}  # inside other base64
-    texts = {secret, json.dumps(secret)[1:-1], quote(secret), quote_plus(secret), raw.hex()}
-    wide = {secret.encode("utf-16-le"), secret.encode("utf-16-be")}
-    return {text.encode() for text in texts} | shifted | wide | {b64encode(raw)}
-
-
-def find_leaks(secrets: dict[str, str], places: dict[str, bytes]) -> list[tuple[str, str]]:
-    """Return (secret's name, place) of every secret that a place contains."""
-    return [
-        (name, place)
-        for name, secret in secrets.items()
-        for place, content in places.items()
-        if any(form in content for form in forms(secret))
-    ]
-
-
 def written_files(services: Services) -> Iterator[tuple[str, bytes]]:
     """Yield the database, its side files and every other file of the instance."""
     for path in sorted(Path(services.settings.instance).rglob("*")):
         if path.is_file():
             yield path.name, path.read_bytes()
-
-
-def message_contents(services: Services) -> bytes:
-    """Return the payloads and bodies of all messages, decrypted, and the excerpts of answers."""
-    with services.db.reading() as session:
-        messages = session.scalars(select(Message)).all()
-        payloads = [str(row.get_payload(services.secret_box)).encode() for row in messages]
-        bodies = [row.get_body(services.secret_box) or b"" for row in messages]
-        excerpts = [text.encode() for text in session.scalars(select(Attempt.response_excerpt))]
-    return b"\n".join((*payloads, *bodies, *excerpts))
 
 
 def sent_emails(smtp: SmtpServer) -> bytes:
