@@ -28,13 +28,19 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+def place_sandbox_order(services: Services, name: str = "Groove Tech", **fields: Any) -> str:
+    """Return a check of a sandbox that waits for its candidate."""
+    content = {"legal_texts": [RIGHTS]} | fields.pop("content", {})
+    account_id, _ = factories.create_account(services, name, timezone="Europe/Athens", sandbox=True)
+    package = check_factories.create_package(services, **content)
+    return factories.place_order(services, account_id, package, "check", **fields)
+
+
 def place_sandbox_check(
     services: Services, name: str = "Groove Tech", country: str = "US", **content: Any
 ) -> str:
     """Return a check of a sandbox, with the candidate's consent and country."""
-    account_id, _ = factories.create_account(services, name, timezone="Europe/Athens", sandbox=True)
-    package = check_factories.create_package(services, **{"legal_texts": [RIGHTS]} | content)
-    check_id = factories.place_order(services, account_id, package, "check")
+    check_id = place_sandbox_order(services, name, content=content)
     check_factories.give_consent(services, check_id)
     set_country(services, check_id, country)
     return check_id

@@ -1,10 +1,16 @@
-"""A state machine over adverse actions: no final notice before the candidate's time is over."""
+"""A state machine over adverse actions: no final notice before the candidate's time is over.
 
+The notices tell the ATS nothing. A correction does, as a new revision of the result.
+"""
+
+import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,20 +21,23 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.adverse import adverse_acts as acts
 from provider.core.kinds.check.adverse.adverse_work import END_NOTICE_CLOCKS
 from provider.core.kinds.check.decisions import RevisionForm, revise
+from provider.core.kinds.check.disputes import answer_dispute, open_dispute
 from provider.core.kinds.check.tables.adverse_action import (
     FINAL,
     READY,
+    STOPPED,
     TRANSITIONS,
     WITHDRAWN_ACTION,
 )
-from provider.core.kinds.check.tables.dispute import Dispute
 from provider.core.labels import load_time_zone
+from provider.core.orders import COMPLETED, CONSENTED, PENDING
 from provider.core.working_days import WorkingDays
 from provider.errors import Conflict, Invalid
-from provider.maintenance import schema_version
 from provider.storage.secrets import SecretBox
-from tests import check_decision_factories
+from tests import check_decision_factories, check_factories
+from tests.check_wire import Wire
 from tests.factories import ManualClock, build_services, make_settings
+from tests.fake_ats import FakeAts
 
 STAFF = "ann@provider.test"
 PLACES = st.sampled_from(["us", "us-ca", "us-ca-lac", "us-pa-phl", "gb", "other"])
@@ -39,19 +48,38 @@ TIMEZONES = st.sampled_from(["UTC", "America/Los_Angeles", "Pacific/Kiritimati",
 class AdverseActions(RuleBasedStateMachine):
     """Rules are what staff, the candidate and the mail server do with one completed check."""
 
+    database: ClassVar[Path]
+
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
+        self.parts = ExitStack()
+        path = Path(self.parts.enter_context(TemporaryDirectory()))
+        shutil.copy(self.database, path / "provider.db")
         self.clock = ManualClock(datetime(2026, 12, 21, 23, 30, tzinfo=UTC))
-        self.services = build_services(make_settings(Path(self.folder.name)), self.clock)
-        schema_version.upgrade(self.services.db, secret_box=self.services.secret_box)
-        self.check_id = check_decision_factories.consider_check(self.services)
+        options = replace(make_settings(path), private_callbacks=True)
+        self.services = build_services(options, self.clock)
+        self.parts.callback(self.services.db.close)
+        ats = self.parts.enter_context(FakeAts())
+        self.check_id = check_decision_factories.place_sandbox_order(
+            self.services, callback_url=f"{ats.url}/checks/1"
+        )
+        self.outcomes = dict(check_factories.OUTCOMES)
+        self.wire = Wire(self.services, ats, self.check_id)
+        self.parts.callback(self.wire.close)
+        check_factories.give_consent(self.services, self.check_id)
+        self.wire.publish(CONSENTED)
+        check_decision_factories.set_country(self.services, self.check_id, "US")
+        check_factories.record_findings(self.services, self.check_id)
+        check_factories.complete_check(self.services, self.check_id)
+        self.publish_outcomes()
         self.states: dict[int, str] = {}
-        self.revision = 0
 
     def teardown(self) -> None:
-        self.services.db.close()
-        self.folder.cleanup()
+        self.parts.close()
+
+    def publish_outcomes(self) -> None:
+        names = {row["key"]: row["name"] for row in check_factories.PACKAGE_CONTENT["screenings"]}
+        self.wire.publish(COMPLETED, [(names[key], self.outcomes[key]) for key in names])
 
     @rule(place=PLACES, days=st.integers(5, 12), timezone=TIMEZONES)
     def begin(self, place: str, days: int, timezone: str) -> None:
@@ -81,22 +109,20 @@ class AdverseActions(RuleBasedStateMachine):
 
     @rule()
     def dispute(self) -> None:
-        def act(session: Session, check: Check) -> None:
-            check.disputes.append(
-                Dispute(screening="jobs", text=b"", reason_encrypted=b"", opened_at=self.now)
+        self._try(
+            lambda session, check: open_dispute(
+                session, self.box, check, "jobs", "wrong", "It is wrong", self.now
             )
-            session.flush()
-            self._update_clock(session, check)
-
-        self._try(act)
+        )
 
     @rule()
     def answer_disputes(self) -> None:
         def act(session: Session, check: Check) -> None:
             for dispute in check.disputes:
                 if dispute.is_open:
-                    dispute.outcome, dispute.answered_at = "upheld", self.now
-            self._update_clock(session, check)
+                    answer_dispute(
+                        session, self.box, check, dispute, "upheld", "It stays", STAFF, self.now
+                    )
 
         self._try(act)
 
@@ -118,11 +144,22 @@ class AdverseActions(RuleBasedStateMachine):
     @rule(status=st.sampled_from(["clear", "consider"]))
     def correct(self, status: str) -> None:
         form = RevisionForm("jobs", status, "A text", "", "A correction")
-        self._try(lambda session, check: revise(session, self.box, check, form, STAFF, self.now))
+        if self._try(
+            lambda session, check: revise(session, self.box, check, form, STAFF, self.now)
+        ):
+            self.outcomes["jobs"] = status
+            self.publish_outcomes()
 
     @rule()
     def reopen(self) -> None:
-        self._try(lambda session, check: check.reopen(session, self.box, STAFF, "Again", self.now))
+        if self._try(
+            lambda session, check: check.reopen(session, self.box, STAFF, "Again", self.now)
+        ):
+            self.wire.publish(PENDING)
+
+    @rule()
+    def fail_callback(self) -> None:
+        self.wire.fail_next()
 
     @rule(wait=WAITS)
     def advance_clock(self, wait: timedelta) -> None:
@@ -130,15 +167,20 @@ class AdverseActions(RuleBasedStateMachine):
         END_NOTICE_CLOCKS.run(self.services)
 
     @invariant()
+    def ats_receives_what_was_published(self) -> None:
+        self.wire.deliver()
+        self.wire.require_consistent()
+
+    @invariant()
     def states_follow_the_table(self) -> None:
         with self.services.db.reading() as session:
             check = Check.find(session, self.check_id)
             assert sum(action.is_open for action in check.adverse_actions) <= 1
-            assert check.revision >= self.revision, "the wire goes forwards only"
-            self.revision = check.revision
-            revisions = [result.revision for result in check.results]
-            assert revisions == sorted(set(revisions))
+            has_open_dispute = any(dispute.is_open for dispute in check.disputes)
             for action in check.adverse_actions:
+                if action.is_open:  # a dispute stops the clock, and its answer starts it again
+                    assert (action.state == STOPPED) == acts.is_stopped(check, action)
+                    assert action.state == STOPPED or not has_open_dispute
                 if action.state == WITHDRAWN_ACTION:
                     assert not action.is_first_notice_undeliverable
                 before = self.states.get(action.id, action.state)
@@ -159,14 +201,14 @@ class AdverseActions(RuleBasedStateMachine):
         is_business_day = WorkingDays("").is_working_day
         assert sum(map(is_business_day, days)) >= action.waiting_days
 
-    def _update_clock(self, session: Session, check: Check) -> None:
-        if action := check.open_action:
-            acts.update_clock(session, check, action, self.now)
-
-    def _try(self, act: Callable[[Session, Check], object]) -> None:
-        """Do an act as the console does: a refused one changes nothing."""
-        with suppress(Conflict, Invalid), self.services.db.writing() as session:
-            act(session, Check.find(session, self.check_id, lock=True))
+    def _try(self, act: Callable[[Session, Check], object]) -> bool:
+        """Do an act as the console does; return whether it was allowed."""
+        try:
+            with self.services.db.writing() as session:
+                act(session, Check.find(session, self.check_id, lock=True))
+        except (Conflict, Invalid):
+            return False
+        return True
 
     @property
     def now(self) -> datetime:
@@ -187,7 +229,10 @@ def _is_reachable(before: str, after: str) -> bool:
     return after in reached
 
 
-def test_final_notice_never_comes_before_the_candidates_time_is_over() -> None:
+def test_final_notice_never_comes_before_the_candidates_time_is_over(
+    fresh_database: Path,
+) -> None:
+    AdverseActions.database = fresh_database
     run_state_machine_as_test(
         AdverseActions,
         settings=settings(
