@@ -14,7 +14,13 @@ from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.check import Check
@@ -63,23 +69,37 @@ class AdverseActions(RuleBasedStateMachine):
         self.check_id = check_decision_factories.place_sandbox_order(
             self.services, callback_url=f"{ats.url}/checks/1"
         )
-        self.outcomes = dict(check_factories.OUTCOMES)
         self.wire = Wire(self.services, ats, self.check_id)
         self.parts.callback(self.wire.close)
+        self.states: dict[int, str] = {}
+        self.complete()
+
+    def teardown(self) -> None:
+        self.parts.close()
+
+    def complete(self) -> None:
+        """Complete the check as one that is to consider."""
         check_factories.give_consent(self.services, self.check_id)
         self.wire.publish(CONSENTED)
         check_decision_factories.set_country(self.services, self.check_id, "US")
         check_factories.record_findings(self.services, self.check_id)
         check_factories.complete_check(self.services, self.check_id)
+        self.outcomes = dict(check_factories.OUTCOMES)
         self.publish_outcomes()
-        self.states: dict[int, str] = {}
-
-    def teardown(self) -> None:
-        self.parts.close()
 
     def publish_outcomes(self) -> None:
         names = {row["key"]: row["name"] for row in check_factories.PACKAGE_CONTENT["screenings"]}
         self.wire.publish(COMPLETED, [(names[key], self.outcomes[key]) for key in names])
+
+    @initialize(progress=st.sampled_from(["disputed", "final", "noticed", "completed"]))
+    def begin_late(self, progress: str) -> None:
+        """Let most examples begin with a notice, or few would come to what follows it."""
+        if progress != "completed":
+            self.begin("us", 5, "UTC")
+        if progress == "disputed":
+            self.dispute()
+        if progress == "final":
+            self.send_final(40)
 
     @rule(place=PLACES, days=st.integers(5, 12), timezone=TIMEZONES)
     def begin(self, place: str, days: int, timezone: str) -> None:
@@ -97,8 +117,9 @@ class AdverseActions(RuleBasedStateMachine):
     def resume(self) -> None:
         self._try(lambda session, check: acts.resume(session, check, STAFF, self.now))
 
-    @rule()
-    def send_final(self) -> None:
+    @rule(days=st.sampled_from([40, 0]))
+    def send_final(self, days: int) -> None:
+        self.advance_clock(timedelta(days=days))
         self._try(lambda session, check: acts.send_final(session, self.box, check, STAFF, self.now))
 
     @rule()
@@ -151,11 +172,12 @@ class AdverseActions(RuleBasedStateMachine):
             self.publish_outcomes()
 
     @rule()
-    def reopen(self) -> None:
+    def reopen_and_complete(self) -> None:
         if self._try(
             lambda session, check: check.reopen(session, self.box, STAFF, "Again", self.now)
         ):
             self.wire.publish(PENDING)
+            self.complete()
 
     @rule()
     def fail_callback(self) -> None:
@@ -236,8 +258,8 @@ def test_final_notice_never_comes_before_the_candidates_time_is_over(
     run_state_machine_as_test(
         AdverseActions,
         settings=settings(
-            max_examples=8,
-            stateful_step_count=30,
+            max_examples=10,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

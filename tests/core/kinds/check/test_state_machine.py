@@ -337,8 +337,9 @@ class CheckLife(RuleBasedStateMachine):
                 assert check.result.revision == check.revision
                 assert not check.open_screenings()
                 assert check.result_figures["overall_status"] == check.overall_status
-            if (action := check.open_action) and open_disputes:
-                assert action.state == STOPPED
+            if action := check.open_action:  # an answer starts the clock again
+                assert (action.state == STOPPED) == adverse_acts.is_stopped(check, action)
+                assert action.state == STOPPED or not open_disputes
             assert not (may_read_report(check) and check.status != COMPLETED)
             statuses = list_statuses(check, self.box, self.clock.now())
             assert len(statuses) == 3
