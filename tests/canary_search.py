@@ -11,6 +11,7 @@ import io
 import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -134,23 +135,30 @@ class DatabaseFiles:
     def read(self) -> dict[str, bytes]:
         if not self._is_postgres:
             return {}
-        self._query("CHECKPOINT")  # writes the pages from the memory to the files
         folder = Path(str(self._url.query["host"])) / "data"
+        log = self._read_log(folder / "pg_wal")
+        self._query("CHECKPOINT")  # writes the pages from the memory to the files
         paths = self._query(
             "SELECT pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 'i', 't')"
             " AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')"
         )
         files = [file for (path,) in paths for file in folder.glob(f"{path}*")]
         tables = b"".join(file.read_bytes() for file in files)
-        return {TABLES: tables, LOG: self._read_log(folder / "pg_wal")}
+        return {TABLES: tables, LOG: log}
 
     def _read_log(self, folder: Path) -> bytes:
-        """Return the segments since the start; what follows the end is of earlier times."""
+        """Return the segments since the start. A checkpoint may have removed early ones.
+
+        What follows the end in a segment is of earlier times.
+        """
         (start, offset), (end, length) = self._start, self._log_end()
-        names = sorted(path.name for path in folder.iterdir() if start <= path.name <= end)
-        contents = {name: (folder / name).read_bytes() for name in names}
+        contents = {}
+        for name in sorted(path.name for path in folder.iterdir() if start <= path.name <= end):
+            with suppress(FileNotFoundError):
+                contents[name] = (folder / name).read_bytes()
         contents[end] = contents[end][:length]
-        contents[start] = contents[start][offset:]
+        if start in contents:
+            contents[start] = contents[start][offset:]
         return b"".join(contents.values())
 
     def _log_end(self) -> tuple[str, int]:

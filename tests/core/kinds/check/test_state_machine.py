@@ -30,7 +30,6 @@ from provider.core.kinds.check.adverse import adverse_acts
 from provider.core.kinds.check.decisions import RevisionForm, revise
 from provider.core.kinds.check.disputes import (
     answer_dispute,
-    find_open_dispute,
     open_dispute,
     retract_dispute,
 )
@@ -249,11 +248,13 @@ class CheckLife(RuleBasedStateMachine):
         )
 
     @precondition(is_completed)
-    @rule(screening=SCREENING_KEYS, outcome=st.sampled_from(["upheld", "corrected", ""]))
-    def end_dispute(self, screening: str, outcome: str) -> None:
+    @rule(outcome=st.sampled_from(["upheld", "corrected", ""]))
+    def end_disputes(self, outcome: str) -> None:
+        """Answer all open disputes, or retract them."""
+
         def act(session: Session, check: Check) -> None:
             now = self.clock.now()
-            if dispute := find_open_dispute(check, screening):
+            for dispute in [dispute for dispute in check.disputes if dispute.is_open]:
                 if outcome:
                     answer_dispute(session, self.box, check, dispute, outcome, "Done", ACTOR, now)
                 else:
