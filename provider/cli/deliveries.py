@@ -20,7 +20,7 @@ from provider.cli.common import (
 from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.core.emails.sent_email import SentEmail
-from provider.core.kinds.check.vendors.vendor_acts import VENDOR_ORDER_TOPIC
+from provider.core.kinds import has_private_body
 from provider.core.labels import CHANNEL_LABELS
 from provider.core.orders import Order
 from provider.core.pauses import PauseView, list_pauses
@@ -106,8 +106,8 @@ def show(delivery_id: str, as_json: bool) -> None:
         record = delivery_record(message)
         attempts = [_attempt_record(attempt) for attempt in message.attempt_history]
         order = session.scalar(select(Order).where(Order.public_id == message.subject))
-        has_details = message.topic == VENDOR_ORDER_TOPIC
-        content = b"" if has_details else message.get_body(services.secret_box) or b""
+        is_private = has_private_body(message.topic)
+        content = b"" if is_private else message.get_body(services.secret_box) or b""
         body = _body_text(record["channel"], content, order)
         body_digest = message.body_digest.hex() if message.body_digest else None
     if as_json:
@@ -125,7 +125,7 @@ def show(delivery_id: str, as_json: bool) -> None:
     }
     click.echo()
     print_records(attempts, columns, as_json=False)
-    if has_details:
+    if is_private:
         click.echo("\nThe body has the candidate’s details, so it is not shown.")
         return
     if body_digest and not body:

@@ -103,6 +103,11 @@ def result_events() -> frozenset[str]:
     return frozenset().union(*(kind.result_events for kind in KINDS.values()))
 
 
+def has_private_body(topic: str) -> bool:
+    """Return whether the content of messages with this topic is not shown."""
+    return any(topic in kind.private_topics for kind in KINDS.values())
+
+
 def find_texts(session: Session, digest: str) -> list[RecordedText]:
     """Return the legal texts of all kinds with a SHA-256 in hex. Raises NotFound."""
     digest = digest.strip().lower()

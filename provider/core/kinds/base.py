@@ -263,6 +263,7 @@ class Kind:
     `follow_status` is called with each change of a status of the kind's orders, in its transaction.
     `result_events` are types of events and topics of messages that tell of a result. Staff who may
     not see results see none of them.
+    `private_topics` are those of messages whose content no list and no command shows.
     `has_rated` takes a staff e-mail, and returns the condition that this person has rated an order,
     so that a hidden name may be shown.
     """
@@ -303,6 +304,7 @@ class Kind:
     follow_status: StatusSubscriber | None = None
     emails_to_others: EmailsToOthers | None = None
     result_events: frozenset[str] = frozenset()
+    private_topics: frozenset[str] = frozenset()
     has_rated: Callable[[str], ColumnElement[bool]] | None = None
 
     @property

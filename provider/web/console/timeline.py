@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.audit import Action, AuditEntry
 from provider.core.emails.sent_email import SentEmail
-from provider.core.kinds import result_events
-from provider.core.kinds.check.vendors.vendor_acts import VENDOR_ORDER_TOPIC
+from provider.core.kinds import has_private_body, result_events
 from provider.core.labels import load_time_zone
 from provider.core.orders import Order, OrderEvent, OrderVisit
 from provider.core.staff import Permission
@@ -46,7 +45,7 @@ class DeliveryView:
     """A message with its attempts and content; credentials are never part of the content.
 
     The content is left out for a role that may not see it, and when it is removed or unreadable.
-    An order for a vendor has the candidate's details, which only the page of the check reveals.
+    Content with the candidate's details is left out for everybody: the order's page reveals them.
     """
 
     message: Message
@@ -62,9 +61,9 @@ class DeliveryView:
         return channel_of(self.message.queue)
 
     @property
-    def has_details(self) -> bool:
+    def is_private(self) -> bool:
         """Whether the content has the candidate's details."""
-        return self.message.topic == VENDOR_ORDER_TOPIC
+        return has_private_body(self.message.topic)
 
     @property
     def is_accepted_email(self) -> bool:
@@ -138,7 +137,7 @@ def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
         read_payload(message.public_id, message.payload_encrypted),
         can_see_body=may(Permission.VIEW_MESSAGE_BODIES),
     )
-    if view.has_details or not view.can_see_body:
+    if view.is_private or not view.can_see_body:
         return view
     try:
         body = message.get_body(secret_box)

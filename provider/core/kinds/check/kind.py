@@ -84,6 +84,7 @@ from provider.core.kinds.check.tables.vendor_order import (
     VENDOR_ORDER_LABELS,
     list_vendor_orders,
 )
+from provider.core.kinds.check.vendors.vendor_acts import VENDOR_ORDER_TOPIC
 from provider.core.kinds.check.vendors.vendor_simulator import PLAY_VENDORS
 from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
@@ -224,6 +225,7 @@ KIND = Kind(
     follow_status=follow_status,
     emails_to_others=EMAILS_TO_REFEREES,
     result_events=RESULT_EVENTS,
+    private_topics=frozenset({VENDOR_ORDER_TOPIC}),
     folder=Path(__file__).parent,
     labels={
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
