@@ -8,7 +8,7 @@ from typing import Any
 from tests import check_document_factories as check_documents
 from tests import check_factories
 
-BIRTHDAY = "1931-07-19"  # no other date of a test
+BIRTHDAY, RECORD_DATE = "1931-07-19", "1957-03-04"  # no other dates of a test
 STREET, WRONG_STREET = "77 Canary Wharf “Ωmega”", "78 Canary Wharf “Ωmega” typo"
 SECRETS = {
     "identifier": "QQ 77 19 31 ZX",
@@ -24,6 +24,7 @@ SECRETS = {
     "answer of the referee": "canary reference “3306”: late each Monday",
     "question to the candidate": "canary question “7707”: which oven?",
     "answer of the candidate": "canary reply “2207”: the stone one",
+    "date of a record": RECORD_DATE,
     "text of a record": "Canary court, quassia theft 7719",
     "note about a record": "canary record note “6602”",
     "text of a record before its correction": "Canary court, quassia thefd 7718",
@@ -35,6 +36,7 @@ SECRETS = {
     "note about an outcome": "canary outcome note “4402”",
     "text in the report": "canary reason “5503”",
     "reason to send back": "canary sent back “4471”",
+    "other way of a notice": "By post to canary cellar “4475”",
     "reason of an adverse action": "canary adverse reason “4473”",
     "reason to withdraw it": "canary withdrawal “4474”",
     "reason to correct an outcome": "canary revision reason “4476”",
@@ -55,10 +57,10 @@ EMAILED = {
 }
 # Texts of the staff that rows have in clear.
 STAFF_TEXTS = {
-    "other way of a notice": "By post to canary cellar “4475”",
     "reason to look": "canary reason to look 3307",
-    "reason to add a screening": "canary reason to add 3308",
 }
+# A text of the staff that the candidate gets by e-mail, and that rows have in clear.
+EXPLANATIONS = {"reason to add a screening": "canary reason to add 3308"}
 
 
 def employer(name: str) -> dict[str, str]:

@@ -35,6 +35,8 @@ from tests.canary_texts import (
     CORRECTED,
     DETAILS,
     EMAILED,
+    EXPLANATIONS,
+    RECORD_DATE,
     REFEREE_ANSWERS,
     SCREENINGS,
     SECRETS,
@@ -176,7 +178,7 @@ class Trip:
 
     def add_records(self) -> None:
         """Add two records, correct one and remove the other; then add a screening."""
-        record = {"kind": "conviction", "severity": "high", "occurred_on": "2019-03-04"}
+        record = {"kind": "conviction", "severity": "high", "occurred_on": RECORD_DATE}
         record["private_note"] = SECRETS["note about a record"]
         wrong = SECRETS["text of a record before its correction"]
         self.screen("records/", **record | {"public_text": wrong})
@@ -189,7 +191,7 @@ class Trip:
         self.screen(f"{page}remove", page, reason=SECRETS["reason to remove a record"])
         path = f"{self.page}add-screening/"
         form = {"type": "other", "name": "Social media"}
-        form["reason"] = STAFF_TEXTS["reason to add a screening"]
+        form["reason"] = EXPLANATIONS["reason to add a screening"]
         assert self.first.submit(path, page=path, **form).status_code == 303
 
     def newest_record(self) -> str:
@@ -247,7 +249,7 @@ class Trip:
             check = Check.find(session, self.order_id)
             check.record_bounce(session, "", "pre_adverse", "550 5.1.1", self.services.now())
         form = {"notice": self.first.read_field(f"{self.page}adverse/", "notice")}
-        form["way"] = STAFF_TEXTS["other way of a notice"]
+        form["way"] = SECRETS["other way of a notice"]
         self.adverse("other-way", **form)
         page = self.first.get_text(f"{self.page}adverse/")
         assert SECRETS["reason to withdraw it"] in page

@@ -24,7 +24,7 @@ from tests.canary_search import (
     find_leaks,
     written_places,
 )
-from tests.canary_texts import DETAILS, EMAILED, SCREENINGS, SECRETS, STAFF_TEXTS
+from tests.canary_texts import DETAILS, EMAILED, EXPLANATIONS, SCREENINGS, SECRETS, STAFF_TEXTS
 from tests.canary_trip import Trip, deliver
 from tests.check_way import open_invitation, walk
 from tests.factories import ManualClock
@@ -84,12 +84,17 @@ def test_data_of_a_check_is_nowhere_in_clear_and_gone_after_erasure(
     shown = find_leaks(STAFF_TEXTS, places)
     assert {name for name, place in shown if place == "rows"} == set(STAFF_TEXTS)
     assert [leak for leak in shown if not is_of_rows(leak[1])] == []
+    explained = find_leaks(EXPLANATIONS, places)
+    assert {"rows", "messages"} <= {place for _, place in explained}
+    assert [
+        leak for leak in explained if not is_of_rows(leak[1]) and not is_of_emails(leak[1])
+    ] == []
 
     rest = written_places(services, folder / "second", files)
     assert find_leaks(SECRETS, rest) == []
     rest = without_database_files(rest)
     assert find_leaks(STAFF_TEXTS, rest) == []
-    sent = [leak for leak in find_leaks(EMAILED, rest) if "mail/" not in leak[1]]
+    sent = [leak for leak in find_leaks(EMAILED | EXPLANATIONS, rest) if "mail/" not in leak[1]]
     assert sent == []  # without a mail server the e-mails lie in a folder
     assert find_remains(stored, rest) == []
     assert ciphertexts(services) == set()
