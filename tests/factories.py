@@ -17,9 +17,9 @@ from provider.clock import Clock
 from provider.config import Settings, load_settings
 from provider.core import kinds
 from provider.core.accounts import Account, Caller
+from provider.core.formats import format_datetime
 from provider.core.host_patterns import host_of
 from provider.core.kinds.assessment import Assessment
-from provider.core.labels import format_datetime
 from provider.core.orders import (
     INVITE,
     Link,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from provider.clock import Clock
-from provider.core.labels import format_duration
+from provider.core.formats import format_duration
 from provider.errors import ProviderError, Unavailable
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from provider.cli.common import (
     open_services,
     print_json,
 )
-from provider.core.labels import format_duration
+from provider.core.formats import format_duration
 from provider.core.orders import Order, staff_acts
 from provider.core.orders.actions import ORDER_ACTIONS
 from provider.core.orders.order_action import Act, perform_unseen

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from provider.core.colours import DEFAULT_FILL, fill_colour
-from provider.core.labels import format_duration, format_percent, label_for
+from provider.core.formats import format_duration, format_percent
+from provider.core.labels import label_for
 from provider.core.orders import CONSENTED, Evidence, Order, Result
 from provider.core.orders.corrected_result import RESCORED, REVISED
 from provider.core.orders.states import SUBMITTED

@@ -14,8 +14,9 @@ from typing import Any
 import structlog
 import typst
 
+from provider.core.formats import cut_at_word, format_datetime, format_percent
 from provider.core.kinds import KINDS
-from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
+from provider.core.labels import label_for, tone
 from provider.core.orders import Bar
 from provider.core.report import Report
 from provider.core.typst_compiler import compile_accessible_pdf, compile_pdf, list_fonts

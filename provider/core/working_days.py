@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from babel.core import get_global
 
-from provider.core.labels import load_time_zone
+from provider.core.formats import load_time_zone
 from provider.errors import Invalid
 
 MONDAY_TO_FRIDAY = range(5)

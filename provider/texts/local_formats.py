@@ -1,6 +1,6 @@
 """The formats of the present language for dates, numbers and cities, by Babel.
 
-English has its own formats in `provider.core.labels`. Importing Babel's takes 40 ms, so a command
+English has its own formats in `provider.core.formats`. Importing Babel's takes 40 ms, so a command
 does without this module.
 """
 

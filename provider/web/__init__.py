@@ -7,7 +7,7 @@ from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException
 
 from provider.config import Operator
-from provider.core import labels
+from provider.core import formats, labels
 from provider.errors import (
     Conflict,
     Gone,
@@ -54,7 +54,7 @@ def register_monitoring(app: Flask) -> None:
 def register_pages(app: Flask) -> None:
     Bootstrap5(app)
     translations.register(app)
-    app.jinja_env.filters.update(labels.TEMPLATE_FILTERS)
+    app.jinja_env.filters.update(formats.TEMPLATE_FILTERS)
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
     app.context_processor(_operator_context)
     _nest_kind_pages()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from provider.config import parse_duration
 from provider.core.accounts.account import Account
-from provider.core.labels import load_time_zone
+from provider.core.formats import load_time_zone
 from provider.errors import Invalid
 
 COMPLETION, DECLINE, EXPIRY = CANDIDATE_EMAILS = ("completion", "decline", "expiry")  # templates

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy.orm import Session
 
-from provider.core import colours, labels
+from provider.core import colours, formats
 from provider.core.accounts.settings import contact_url
 from provider.core.emails.composition import Draft, compose
 from provider.core.emails.own_text import EmailText
@@ -137,13 +137,13 @@ def _template_context(order: Order, url: str, now: datetime) -> dict[str, Any]:
         "product": clean_line(order.product.name),
         "kind_texts": KINDS[order.kind].texts,
         "duration_text": (
-            labels.format_duration(order.duration_seconds) if order.duration_seconds else None
+            formats.format_duration(order.duration_seconds) if order.duration_seconds else None
         ),
-        "expires_at_text": labels.format_datetime(order.expires_at, order.timezone),
+        "expires_at_text": formats.format_datetime(order.expires_at, order.timezone),
         "support_address": order.account.branding.get("support_address"),
         "privacy_address": order.account.branding.get("privacy_address"),
         # An order that waits for the staff, or was reopened since, has no end.
-        "happened_at_text": labels.format_datetime(
+        "happened_at_text": formats.format_datetime(
             order.finished_at or order.submitted_at or now, order.timezone
         ),
         "reference": order.public_id,
@@ -163,7 +163,7 @@ def template_environment(kind_folder: Path) -> Environment:
     )
     translate_templates(environment)
     environment.filters.update(
-        when=labels.format_datetime,
+        when=formats.format_datetime,
         markdown=render_markdown,
         plain=markdown_to_text,
         wrap=_wrap,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from provider.core import labels
+from provider.core import formats
 from provider.core.alerts import (
     ALERT_BEGAN,
     ALERT_CONTINUES,
@@ -56,8 +56,8 @@ def render_alert_email(
             "advice": str(kind_cause.advice) if kind_cause else "",
             "order_count": trouble.order_count,
             "orders": ", ".join(trouble.orders),
-            "opened_at_text": labels.format_datetime(alert.opened_at, TIMEZONE),
-            "ended_at_text": labels.format_datetime(alert.ended_at or now, TIMEZONE),
+            "opened_at_text": formats.format_datetime(alert.opened_at, TIMEZONE),
+            "ended_at_text": formats.format_datetime(alert.ended_at or now, TIMEZONE),
             "url": url,
         }
         return compose_staff_email(

@@ -5,7 +5,7 @@ from datetime import datetime
 from email.utils import parseaddr
 from typing import Any
 
-from provider.core import colours, labels
+from provider.core import colours, formats
 from provider.core.alerts import ALERT_TOPICS
 from provider.core.emails import TEMPLATES_FOLDER, template_environment
 from provider.core.emails.composition import Draft, compose
@@ -33,7 +33,7 @@ def render_staff_email(
             "role": link.role,
             "role_description": ROLE_DESCRIPTIONS.get(link.role or "", ""),
             "sender": link.sender,
-            "expires_at_text": labels.format_datetime(link.expires_at, TIMEZONE),
+            "expires_at_text": formats.format_datetime(link.expires_at, TIMEZONE),
             "url": url,
         }
         return compose_staff_email(

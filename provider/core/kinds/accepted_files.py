@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from provider.core.labels import format_number
+from provider.core.formats import format_number
 from provider.core.products.schema_fields import Choice, ListOf
 from provider.errors import Invalid
 from provider.storage.file_types import detect_type

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column, relationship
 
-from provider.core.labels import format_duration, format_percent
+from provider.core.formats import format_duration, format_percent
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.candidate_acts import require_not_started as require_candidate_can_start
 from provider.core.orders.order import Order

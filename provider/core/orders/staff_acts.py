@@ -18,7 +18,7 @@ from provider.core.email_address import (
     mend_address,
     split_address,
 )
-from provider.core.labels import format_datetime, format_duration
+from provider.core.formats import format_datetime, format_duration
 from provider.core.orders.candidate import compute_email_digest
 from provider.core.orders.order import Order
 from provider.core.orders.order_messages import INVITATION

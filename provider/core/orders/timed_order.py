@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Select, or_, select, text
 from sqlalchemy.orm import Session
 
-from provider.core.labels import format_duration
+from provider.core.formats import format_duration
 from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.heartbeat import is_server_silent, wake_heartbeat

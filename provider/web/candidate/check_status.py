@@ -10,7 +10,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
-from provider.core import labels
+from provider.core import formats
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.documents import open_slots
 from provider.core.kinds.check.screening_status import (
@@ -89,7 +89,7 @@ def performer_text(performer: str) -> LazyText:
 @routes.app_template_filter("day")
 def format_day(day: date) -> str:
     """Return a date without a time, in the language of the page."""
-    return labels.format_date(datetime.combine(day, time(), UTC))
+    return formats.format_date(datetime.combine(day, time(), UTC))
 
 
 def _require_copy(check: Check) -> Check:

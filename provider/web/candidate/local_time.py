@@ -6,7 +6,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from provider.core import labels
+from provider.core import formats
 from provider.core.orders import Order
 from provider.services import current_services
 
@@ -21,7 +21,7 @@ def local_time(context: Context, moment: datetime) -> Markup:
     """
     order: Order = context["order"]
     now = current_services().now()
-    text = labels.format_datetime(moment, order.timezone)
+    text = formats.format_datetime(moment, order.timezone)
     return Markup('<time datetime="{}" data-now="{}">{} ({})</time>').format(
-        moment.isoformat(), now.isoformat(), text, escape(labels.format_from_now(moment, now))
+        moment.isoformat(), now.isoformat(), text, escape(formats.format_from_now(moment, now))
     )

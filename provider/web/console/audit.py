@@ -6,7 +6,8 @@ from flask import Blueprint, render_template, request, url_for
 from sqlalchemy import Select, select
 
 from provider.core.audit import Action, AuditEntry, list_changes
-from provider.core.labels import format_duration, label_for
+from provider.core.formats import format_duration
+from provider.core.labels import label_for
 from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.console.authentication import requires

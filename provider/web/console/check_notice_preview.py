@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from provider.core.accounts import Account
 from provider.core.emails.sample import SAMPLE_JOB, create_sample_order, render_sample
+from provider.core.formats import format_date
 from provider.core.kinds.base import EmailParts
 from provider.core.kinds.check.adverse.notice_content import compose_content, email_variables
 from provider.core.kinds.check.adverse.notice_pdf import render_notice_pdf
@@ -20,7 +21,6 @@ from provider.core.kinds.check.packages.legal_text_record import text_digest
 from provider.core.kinds.check.packages.legal_text_slots import RIGHTS
 from provider.core.kinds.check.packages.package import Package
 from provider.core.kinds.check.tables.adverse_action import ADVERSE_WITHDRAWN
-from provider.core.labels import format_date
 from provider.core.products import ProductVersion
 from provider.core.products.documents import Document
 from provider.core.products.samples import sample_document

@@ -8,7 +8,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from provider.core import labels
+from provider.core import formats
 from provider.core.audit import Action
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.external_work import do_by_hand
@@ -76,7 +76,7 @@ class OutsideRow:
     @property
     def due_on_text(self) -> str:
         due_on = self.task.due_on
-        return labels.format_date(datetime.combine(due_on, time(), UTC)) if due_on else ""
+        return formats.format_date(datetime.combine(due_on, time(), UTC)) if due_on else ""
 
     @property
     def can_be_sent_again(self) -> bool:

@@ -7,7 +7,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from provider.core import labels
+from provider.core import formats, labels
 from provider.core.audit import Action
 from provider.core.kinds.check import Check, Finding, decisions
 from provider.core.kinds.check.adjudication.matrix import require_explanation
@@ -230,7 +230,7 @@ def _finding_digest(check: Check, key: str) -> str:
 def _describe_finding(check: Check, finding: Finding) -> str:
     name = check.find_screening(finding.screening).name
     outcome = labels.label_for("finding", finding.status)
-    time = labels.format_datetime(finding.found_at, check.account.timezone)
+    time = formats.format_datetime(finding.found_at, check.account.timezone)
     _, report_text, note = check.decrypt_finding(current_services().secret_box, finding)
     texts = [
         f"{label} “{text}”"

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
 from provider.core.candidate_names import CandidateNames, label_of
+from provider.core.formats import load_time_zone
 from provider.core.kinds import KINDS, waited_for_values
-from provider.core.labels import label_for, load_time_zone
+from provider.core.labels import label_for
 from provider.core.orders import COMPLETED, STATUSES, WAITING_FOR, Candidate, Order, Result
 from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.filters import OrderFilters

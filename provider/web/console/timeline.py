@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.audit import Action, AuditEntry
 from provider.core.emails.sent_email import SentEmail
+from provider.core.formats import load_time_zone
 from provider.core.kinds import has_private_body, result_events
-from provider.core.labels import load_time_zone
 from provider.core.orders import Order, OrderEvent, OrderVisit
 from provider.core.staff import Permission
 from provider.errors import Unavailable

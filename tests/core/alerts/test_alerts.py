@@ -23,13 +23,13 @@ from provider.core.alerts import (
     snooze_end,
 )
 from provider.core.alerts.watch import _is_needed
+from provider.core.formats import format_datetime
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.upload_cleanup import (
     DISCARD_ABANDONED_UPLOADS,
     FORGET_MISSING_AFTER,
 )
 from provider.core.kinds.interview.uploads import open_upload
-from provider.core.labels import format_datetime
 from provider.core.scheduled import run_if_due
 from provider.core.staff import Staff
 from provider.delivery.dispatcher import Dispatcher

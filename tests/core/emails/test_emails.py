@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from provider.core import emails
 from provider.core.accounts import Account
+from provider.core.formats import format_datetime
 from provider.core.kinds import KINDS
-from provider.core.labels import format_datetime
 from provider.core.orders import Candidate, Order
 from provider.core.products import Product, ProductVersion
 from provider.delivery import smtp

@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from provider.core.formats import format_datetime
 from provider.core.kinds.assessment import Assessment
-from provider.core.labels import format_datetime
 from provider.core.orders import REPORT, staff_acts
 from provider.core.orders.given_time import ARRIVAL_GRACE, to_milliseconds
 from provider.core.report import build_report

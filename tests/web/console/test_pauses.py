@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from provider import outbox
 from provider.core.accounts import Account
-from provider.core.labels import format_datetime
+from provider.core.formats import format_datetime
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.delivery.circuit_breaker import FAILURE_THRESHOLD

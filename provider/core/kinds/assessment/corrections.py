@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from provider.core.formats import cut_at_word
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.items import Item
 from provider.core.kinds.grading import to_number
-from provider.core.labels import cut_at_word
 
 # The fields of items and options that candidates do not see. A field that is not named here counts
 # as seen, so that answers are never scored by a question that reads another way.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from provider.core.formats import format_duration
 from provider.core.kinds.assessment.integrity_signals import (
     CONNECTION,
     COPIED,
@@ -16,7 +17,6 @@ from provider.core.kinds.assessment.integrity_signals import (
     PASTED,
     IntegritySignal,
 )
-from provider.core.labels import format_duration
 from provider.texts import gettext, ngettext
 
 # The levels. The words are unique among the values of all labels, which share their tones.

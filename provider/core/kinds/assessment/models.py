@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy.orm import Mapped, Session, relationship
 
-from provider.core import labels
+from provider.core import formats
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.answers import Answer, SavedAnswer, UnreadText
 from provider.core.kinds.assessment.content import TestContent
@@ -186,7 +186,7 @@ class Assessment(MarkedTest):
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time or pauses.
         time_facts = (
-            [(gettext("Time allowed"), labels.format_duration(self.time_limit.total_seconds()))]
+            [(gettext("Time allowed"), formats.format_duration(self.time_limit.total_seconds()))]
             if self.time_limit and not self.extra_time_seconds and not self.pause_limit_seconds
             else []
         )

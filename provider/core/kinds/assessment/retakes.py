@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from provider.core.formats import format_date
 from provider.core.kinds.assessment.document_options import BEST, FIRST, RetakeOptions
-from provider.core.labels import format_date
 from provider.core.orders import CANCELLED, PENDING, Order
 from provider.core.orders.person import is_order_of_person
 from provider.core.orders.states import STARTED

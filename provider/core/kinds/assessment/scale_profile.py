@@ -10,9 +10,10 @@ from math import exp
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
+from provider.core.formats import format_number
 from provider.core.kinds.assessment.cut_scores import RAW
 from provider.core.kinds.assessment.norms import PERCENTILE, STEN, T_SCORE, Z_SCORE
-from provider.core.labels import format_number, label_for
+from provider.core.labels import label_for
 from provider.texts import gettext
 from provider.texts import lazy_gettext as _
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
+from provider.core.formats import format_number
 from provider.core.kinds.assessment.content import Section, TestContent
 from provider.core.kinds.assessment.cut_scores import ScaleGrades
 from provider.core.kinds.assessment.items import Item
@@ -21,7 +22,6 @@ from provider.core.kinds.assessment.items.traits import ANSWERED_LABEL, SCORE_LA
 from provider.core.kinds.assessment.scale_figures import scale_details, scale_figures
 from provider.core.kinds.assessment.scale_scoring import ScaleScore, overall_share
 from provider.core.kinds.grading import sum_fractions, to_number, to_percent
-from provider.core.labels import format_number
 from provider.core.markdown import TextPart
 from provider.texts import gettext, lazy_gettext
 

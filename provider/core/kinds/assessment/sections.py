@@ -19,8 +19,8 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
+from provider.core.formats import format_duration
 from provider.core.kinds.assessment.items import Item, ItemField
-from provider.core.labels import format_duration
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,

@@ -9,7 +9,7 @@ from typing import Any
 
 from provider import core
 from provider.core.colours import fill_colour
-from provider.core.labels import cut_at_word
+from provider.core.formats import cut_at_word
 from provider.core.orders import Order
 from provider.core.typst_compiler import compile_accessible_pdf, list_fonts
 from provider.texts import current_language, gettext

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, object_session
 
 from provider import outbox
+from provider.core.formats import format_date, load_time_zone
 from provider.core.kinds.check.current_check import (
     find_completion,
     find_newer_check,
@@ -24,7 +25,6 @@ from provider.core.kinds.check.tables.adverse_action import (
     AdverseNotice,
 )
 from provider.core.kinds.check.tables.renewal import Renewal, close_renewals, set_renewal
-from provider.core.labels import format_date, load_time_zone
 from provider.errors import NotFound
 from provider.outbox.encryption import secret_box_of
 from provider.storage.secrets import SecretBox

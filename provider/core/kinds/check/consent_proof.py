@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provider.config import Settings
+from provider.core.formats import format_datetime
 from provider.core.kinds.check.check_pdf import CheckPdf
 from provider.core.kinds.check.packages.legal_text_record import text_digest
 from provider.core.kinds.check.screening_status import COUNTRIES_WITH_COPY
@@ -18,7 +19,6 @@ from provider.core.kinds.check.shown_texts import (
     list_shown_texts,
 )
 from provider.core.kinds.check.tables.consent import Consent
-from provider.core.labels import format_datetime
 from provider.core.markdown import markdown_to_text
 from provider.core.pdf_seal import seal_pdf
 from provider.storage.secrets import SecretBox

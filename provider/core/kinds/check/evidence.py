@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
-from provider.core.labels import format_date, label_for, tone
+from provider.core.formats import format_date
+from provider.core.labels import label_for, tone
 from provider.core.orders import Evidence
 from provider.texts import gettext, ngettext
 

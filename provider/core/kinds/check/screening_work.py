@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from provider.core.formats import format_date
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.tables.finding import Finding
 from provider.core.kinds.check.tables.screening_task import (
@@ -18,7 +19,7 @@ from provider.core.kinds.check.tables.screening_task import (
     WITHDRAWN,
     ScreeningTask,
 )
-from provider.core.labels import format_date, label_for
+from provider.core.labels import label_for
 from provider.core.staff import ROLE_PERMISSIONS, Permission, Staff
 from provider.errors import Conflict, Invalid
 

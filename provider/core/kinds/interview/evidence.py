@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
+from provider.core.formats import cut_at_word, format_duration
 from provider.core.kinds.interview.answers import READY, Recording
 from provider.core.kinds.interview.content import InterviewContent
 from provider.core.kinds.interview.given_answers import answer_text
 from provider.core.kinds.interview.questions import FILE, Question
 from provider.core.kinds.interview.scoring import Ratings
-from provider.core.labels import cut_at_word, format_duration
 from provider.core.orders import Evidence
 from provider.core.orders.evidence import (
     late_answers_facts,

@@ -11,9 +11,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from provider.core.formats import cut_at_word
 from provider.core.kinds import grading
 from provider.core.kinds.interview.content import InterviewContent, Scale
-from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
+from provider.core.labels import MAX_DETAIL_LABEL_LENGTH
 from provider.core.orders import Result
 from provider.texts import LazyText, lazy_gettext, ngettext
 

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.orm import Session
 
+from provider.core.formats import load_time_zone
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.adverse import adverse_acts as acts
 from provider.core.kinds.check.adverse.adverse_work import END_NOTICE_CLOCKS
@@ -35,7 +36,6 @@ from provider.core.kinds.check.tables.adverse_action import (
     TRANSITIONS,
     WITHDRAWN_ACTION,
 )
-from provider.core.labels import load_time_zone
 from provider.core.orders import COMPLETED, CONSENTED, PENDING
 from provider.core.working_days import WorkingDays
 from provider.errors import Conflict, Invalid

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from provider.core.formats import load_time_zone
 from provider.core.kinds.check.adjudication.rules import MAX_RULES, Rule, RuleProposal, propose
-from provider.core.labels import load_time_zone
 from provider.errors import Conflict, Invalid
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from provider.core.accounts.check_settings import notice_days
+from provider.core.formats import format_date, load_time_zone
 from provider.core.kinds.check.adverse.jurisdictions import JURISDICTIONS, Jurisdiction
 from provider.core.kinds.check.adverse.notice_content import compose_content
 from provider.core.kinds.check.adverse.notice_text import NoticeScope, choose_text
@@ -32,7 +33,6 @@ from provider.core.kinds.check.tables.adverse_action import (
     AdverseNotice,
 )
 from provider.core.kinds.check.waiting_clock import Stop, end_of_wait
-from provider.core.labels import format_date, load_time_zone
 from provider.core.orders.states import COMPLETED
 from provider.core.working_days import WorkingDays, known_region
 from provider.errors import Conflict, Invalid

@@ -5,9 +5,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from provider.core.formats import format_date
 from provider.core.kinds.check.adverse.notice_samples import split_paragraphs
 from provider.core.kinds.check.check_pdf import CheckPdf
-from provider.core.labels import format_date
 from provider.core.markdown import markdown_to_text
 from provider.core.orders import Order
 

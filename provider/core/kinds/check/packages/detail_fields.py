@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from itertools import chain
 
+from provider.core.formats import format_date
 from provider.core.kinds.check.packages.addresses import address_parts, find_address_problems
 from provider.core.kinds.check.packages.countries import COUNTRY_CODES, country_names
 from provider.core.kinds.check.packages.detail_parts import YES_OR_NO, Part, Row, parse_month
 from provider.core.kinds.check.packages.detail_value import DetailValue
 from provider.core.kinds.check.packages.national_ids import find_number_problem
-from provider.core.labels import format_date
 from provider.errors import Invalid
 from provider.texts import LazyText, Text
 from provider.texts import lazy_gettext as _

@@ -6,7 +6,7 @@ They name the candidate and the company, and say nothing else of the check.
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.core import labels
+from provider.core import formats
 from provider.core.kinds.base import EmailsToOthers, EmailToOther
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.referees.referee_acts import (
@@ -52,7 +52,7 @@ def compose_email(
         context={
             "candidate": candidate,
             "is_reminder": is_reminder,
-            "expires_at_text": labels.format_datetime(request.expires_at, order.account.timezone),
+            "expires_at_text": formats.format_datetime(request.expires_at, order.account.timezone),
             "url": urls.referee(request.get_token(secret_box)),
         },
     )
