@@ -37,6 +37,7 @@ from provider.maintenance import (
 from provider.maintenance.table_copy import ProgressCallback
 from provider.storage import sqlite
 from provider.storage.database import Base, Database, UtcDateTime
+from provider.storage.encrypted import Encrypted, KeyedDigest
 from provider.storage.media import MediaStore
 from tests.maintenance import test_schema_version
 from tests.maintenance.backup_processes import KillAfter, ignore_progress
@@ -184,7 +185,7 @@ def test_row_codec_supports_every_column_type() -> None:
         type(column.type) for table in Base.metadata.tables.values() for column in table.columns
     }
     numbers = {sa.Integer, sa.BigInteger, sa.Double, sa.Boolean}
-    texts = {sa.String, sa.Text, sa.JSON, sa.LargeBinary}
+    texts = {sa.String, sa.Text, sa.JSON, sa.LargeBinary, Encrypted, KeyedDigest}
     assert used_types == numbers | texts | {UtcDateTime, sa.Date}
 
 
