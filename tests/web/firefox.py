@@ -17,6 +17,8 @@ from typing import Any
 
 FIREFOX_PATHS = ("/usr/bin/firefox-esr", "/usr/bin/firefox")
 FIREFOX_PATH = next(filter(os.path.exists, FIREFOX_PATHS), "")
+# A newer Firefox needs the last one to let `set_offline` change it; an older one ignores it.
+FLAGS = ("--headless", "--marionette", "--no-remote", "--remote-allow-system-access")
 START_TIMEOUT_SECONDS = 60.0
 SCRIPT_TIMEOUT_MS = 60_000
 POLL_SECONDS = 0.2
@@ -33,6 +35,7 @@ PREFERENCES: dict[str, Any] = {
     "app.update.enabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
+    "network.disable-localhost-when-offline": True,
 }
 
 
@@ -65,6 +68,13 @@ class Firefox:
 
     def reload(self) -> None:
         self.command("WebDriver:Refresh")
+
+    def set_offline(self, is_offline: bool) -> None:
+        """Cut the line of all tabs, or join it again."""
+        self.command("Marionette:SetContext", {"value": "chrome"})
+        script = f"Services.io.offline = {json.dumps(is_offline)}"
+        self.command("WebDriver:ExecuteScript", {"script": script, "args": []})
+        self.command("Marionette:SetContext", {"value": "content"})
 
     def run(self, script: str) -> Any:
         """Return the value of an expression, awaited in the page."""
@@ -118,7 +128,7 @@ def running_firefox(folder: Path, *, is_killed: bool = False) -> Iterator[Firefo
     lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines), "utf-8")
     process = subprocess.Popen(
-        [FIREFOX_PATH, "--headless", "--marionette", "--no-remote", "--profile", str(profile)],
+        [FIREFOX_PATH, *FLAGS, "--profile", str(profile)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"HOME": str(folder)},

@@ -80,6 +80,22 @@ def test_firefox_take_is_saved_and_plays(
     expect_one_take(firefox, live_server, invited, 3, tmp_path)
 
 
+def test_firefox_take_survives_a_cut_line(
+    live_server: LiveServer, firefox: Firefox, invited: str, tmp_path: Path
+) -> None:
+    start_recording(firefox, live_server, invited)
+    wait_for_chunks(firefox, 1)
+    firefox.set_offline(True)
+    firefox.wait_until(f"{SAVE_STATE}.startsWith('No connection')")
+    firefox.press("Stop and save")
+    firefox.wait_for_text("Your answer is not saved yet.")
+    assert firefox.run(f"{SAVE_STATE} === 'Saved'") is False
+    assert list_recordings(live_server.services, invited) == []
+    firefox.set_offline(False)
+    firefox.wait_until(f"{SAVE_STATE} === 'Saved'")
+    expect_one_take(firefox, live_server, invited, 2, tmp_path)
+
+
 def test_firefox_take_survives_a_full_disk_and_a_reload(
     live_server: LiveServer,
     firefox: Firefox,
