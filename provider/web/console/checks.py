@@ -253,7 +253,9 @@ def _check_response(
     with current_services().db.reading() as session:
         check = Check.find(session, order_id)
         response = _render_check(session, check, problem, status_code, use_submitted=use_submitted)
-        has_findings = bool(check.findings)
+        # A reopened check has no finding, and still shows what was corrected before.
+        shows_revisions = authentication.may(Permission.DECIDE_CHECKS) and bool(check.revisions)
+        has_findings = bool(check.findings) or shows_revisions
     if has_findings:
         record_reading(order_id, "outcomes")
     return response

@@ -8,12 +8,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from provider.core.audit import Action, AuditEntry
+from provider.core.kinds.check import Check
 from provider.services import Services
 from tests import check_factories
 from tests.check_status_factories import dispute
 from tests.factories import ManualClock
 from tests.web.console.test_checks import check_path
 from tests.web.console_client import ConsoleClient
+from tests.web.test_check_access import revise
 
 
 @pytest.fixture
@@ -72,3 +74,18 @@ def test_refused_reader_leaves_no_entry(
     ConsoleClient.signed_in(services, client, "admin")
     assert client.get(check_path(order_id, "screenings/unknown/")).status_code == 404
     assert readings(services) == []
+
+
+def test_corrections_of_a_reopened_check_are_recorded(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    revise(services, order_id)
+    with services.db.writing() as session:
+        check = Check.find(session, order_id, lock=True)
+        check.reopen(session, services.secret_box, "ann@provider.test", "Redo", services.now())
+        assert (check.findings, len(check.revisions)) == ([], 1)
+    ConsoleClient.signed_in(services, client, "viewer").get_text(check_path(order_id))
+    assert readings(services) == []
+    page = ConsoleClient.signed_in(services, client).get_text(check_path(order_id))
+    assert 'id="corrections"' in page
+    assert readings(services) == [("operator", {"part": "outcomes"})]
