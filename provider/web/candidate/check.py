@@ -142,6 +142,10 @@ def give_consent(public_id: str) -> ResponseReturnValue:
                 check.require_open(candidate_request.given.given_at)
                 if detour := find_detour(check, REVIEW):
                     return redirect(detour, 303)
+                # Another tab may have chosen a country with other authorizations.
+                shown_texts = _join_digests(check)
+                if request.form.get("shown_texts", shown_texts) != shown_texts:
+                    return redirect(request.path, 303)
                 _record_consent(candidate_request)
     except IncompleteForm as error:
         return _render_review_again(public_id, error.fields)
@@ -222,6 +226,9 @@ def _confirm_text(public_id: str, endpoint: str, **values: str) -> ResponseRetur
         text = _find_text(check, **values)
         if detour := find_detour(check, endpoint, **values):
             return redirect(detour, 303)
+        # Another tab may have chosen a country with another text.
+        if request.form.get("digest", text.digest) != text.digest:
+            return redirect(request.path, 303)
         check.confirm_text(candidate_request.session, text, candidate_request.now)
         return redirect(next_url(check, endpoint, **values), 303)
 
@@ -235,6 +242,11 @@ def _find_text(check: Check, purpose: str = "", key: str = "") -> ShownText:
         if (text.purpose, text.key) == (purpose, key):
             return text
     raise NotFound("There is no such page")
+
+
+def _join_digests(check: Check) -> str:
+    """Return the digests of the texts beside the signature, as its form has them."""
+    return " ".join(text.digest for text in list_authorizations(check.content, check.country))
 
 
 def _record_consent(candidate_request: CheckRequest) -> None:
@@ -309,6 +321,7 @@ def _render_review(
         descriptions={name: DETAIL_FIELDS[name].describe(value) for name, value in typed.items()},
         detail_problems=detail_problems,
         authorizations=list_authorizations(check.content, check.country),
+        shown_texts=_join_digests(check),
         missing_documents={
             name: DOCUMENT_SLOTS[name].label
             for name in check.find_missing_documents(candidate_request.session)

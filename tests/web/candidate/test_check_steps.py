@@ -1,5 +1,6 @@
 """The steps to the consent by country, corrections after it, and the proof as a PDF."""
 
+import re
 from html import unescape
 
 import pytest
@@ -12,6 +13,14 @@ from tests.check_outside_factories import REFEREE_SCREENING
 from tests.check_way import give_consent, open_invitation, send, walk, way
 from tests.core.kinds.check.test_consent_proof import LEGAL_TEXTS
 
+US_DISCLOSURE = {
+    "key": "us-jobs",
+    "version": "1",
+    "purpose": "disclosure",
+    "title": "Disclosure for the US",
+    "text": "A consumer report may be obtained.",
+    "countries": ["US"],
+}
 EMPLOYERS = {"employers": check_factories.FORM_VALUES["employers"]}
 
 
@@ -237,3 +246,40 @@ def test_evidence_is_for_this_candidate_only_and_not_cached(
     assert "no-store" in response.headers["Cache-Control"]
     client.delete_cookie(f"c-{consented}")
     assert client.get(way(consented, "evidence.pdf")).status_code == 403
+
+
+def test_disclosure_of_another_tab_confirms_no_other_text(
+    services: Services, client: FlaskClient
+) -> None:
+    texts = [*LEGAL_TEXTS, US_DISCLOSURE]
+    product = check_factories.create_package(services, legal_texts=texts)
+    public_id = check_factories.place_check(services, product)
+    open_invitation(services, client, public_id)
+    send(client, way(public_id, "country"), country="GB", subdivision="SCT")
+    page = way(public_id, "disclosure")
+    (seen,) = re.findall('name="digest" value="(.*?)"', client.get(page).text)
+    send(client, way(public_id, "country"), country="US", subdivision="CA")
+    assert send(client, page, digest=seen).location == page
+    with services.db.reading() as session:
+        assert Check.find(session, public_id).confirmed_texts == []
+    (shown,) = re.findall('name="digest" value="(.*?)"', client.get(page).text)
+    assert shown != seen
+    assert send(client, page, digest=shown).location == way(public_id, "texts/rights/rights")
+
+
+def test_signature_of_another_tab_agrees_to_no_other_authorization(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    send(client, way(public_id, "country"), country="GB", subdivision="SCT")
+    review = walk(client, public_id)
+    (seen,) = re.findall('name="shown_texts" value="(.*?)"', client.get(review).text)
+    send(client, way(public_id, "country"), country="US", subdivision="CA")
+    walk(client, public_id)
+    assert send(client, review, name="Lakita", shown_texts=seen).location == review
+    with services.db.reading() as session:
+        assert Check.find(session, public_id).consents == []
+    (shown,) = re.findall('name="shown_texts" value="(.*?)"', client.get(review).text)
+    assert shown != seen
+    send(client, review, name="Lakita", shown_texts=shown)
+    with services.db.reading() as session:
+        assert len(Check.find(session, public_id).consents) == 1
