@@ -62,19 +62,22 @@ def list_evidence_texts(check: "Check", consent: Consent) -> Iterator[dict[str, 
     content, digest = check.content, consent.disclosure_digest
     disclosure = find_disclosure(content, digest)
     disclosure_name = disclosure_title(disclosure) or gettext("Disclosure")
-    bodies = {
+    general = content.disclosure
+    bodies = {(general.key, text_digest(general.text)): (gettext("Disclosure"), general.text)}
+    bodies |= {
         (text.key, text_digest(text.text)): (text.title, text.text) for text in content.legal_texts
     }
     bodies[disclosure.key, digest] = disclosure_name, disclosure.text
     screenings = {
-        text.key: ", ".join(text.screenings) for text in list_shown_texts(content, consent.country)
+        (text.purpose, text.key): ", ".join(text.screenings)
+        for text in list_shown_texts(content, consent.country)
     }
     for row in consent.texts:
         title, text = bodies.get((row.key, row.digest), (row.key, ""))
         shown_at = format_datetime(row.shown_at, check.timezone)
         yield {
             **_text_fields(title, f"{row.key} {row.version}", row.digest, shown_at, text),
-            "screenings": screenings.get(row.key, ""),
+            "screenings": screenings.get((row.purpose, row.key), ""),
         }
     if not consent.texts:
         given_at = format_datetime(consent.given_at, check.timezone)
