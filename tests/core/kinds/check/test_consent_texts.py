@@ -273,3 +273,28 @@ def test_added_dbs_check_has_the_options_and_texts_of_the_package(services: Serv
     with services.db.reading() as session:
         added = Check.find(session, public_id).screenings[-1]
         assert (added.options, added.consent_texts) == (options, ("our-privacy",))
+
+
+def test_text_of_another_screening_fills_no_slot() -> None:
+    texts = [text("credit-privacy", "privacy", "GB")]
+    credit = screening("credit", type="credit", consent_texts=["credit-privacy"])
+    content = parse(credit, screening("dbs", type="dbs_basic"), texts=texts)
+    (privacy,) = [shown for shown in list_shown_texts(content, "GB") if shown.purpose == "privacy"]
+    assert privacy.screenings == ("Credit",)
+    problems = [problem for path, problem in warnings_of(content) if path.startswith("screenings")]
+    assert any("has no text uk-dbs-privacy for GB" in problem for problem in problems)
+
+
+def test_text_of_the_package_is_not_that_of_a_slot_with_its_own_text() -> None:
+    texts = [text("gb-privacy", "privacy", "GB"), text("uk-dbs-privacy", "privacy", "GB")]
+    content = parse(screening("dbs", type="dbs_basic"), texts=texts)
+    shown = {entry.key: entry.screenings for entry in list_shown_texts(content, "GB")}
+    assert (shown["gb-privacy"], shown["uk-dbs-privacy"]) == ((), ("Dbs",))
+
+
+def test_named_disclosure_with_the_key_of_the_disclosure_is_refused() -> None:
+    key = check_factories.PACKAGE_CONTENT["disclosure"]["key"]
+    texts = [text(key, "disclosure")]
+    assert parse(screening("jobs"), texts=texts).legal_texts
+    with pytest.raises(Invalid, match="give this text another key"):
+        parse(screening("jobs", consent_texts=[key]), texts=texts)

@@ -177,12 +177,20 @@ class PackageContent:
         return {name for screening in self.screenings for name in screening.consent_texts}
 
     def find_texts(self, names: Collection[str], country: str) -> list[LegalText]:
-        """Return the texts for candidates of a country that keys or LEGAL_TEXT_SLOTS name."""
-        return [
-            text
-            for text in self.legal_texts_for(country)
-            if any(is_filled_by(name, text.key, text.purpose, country) for name in names)
-        ]
+        """Return the texts for candidates of a country that keys or LEGAL_TEXT_SLOTS name.
+
+        A text that some screening names by its key fills no slot of another name.
+        """
+        texts, named = self.legal_texts_for(country), self.named_texts
+        found: set[str] = set()
+        for name in names:
+            keys = {text.key for text in texts if text.key == name}
+            found |= keys or {
+                text.key
+                for text in texts
+                if text.key not in named and is_filled_by(name, text.purpose, country)
+            }
+        return [text for text in texts if text.key in found]
 
     def list_consent_texts(self, screening: Screening) -> list[LegalText]:
         """Return the texts of one screening for candidates of any country."""
@@ -315,6 +323,7 @@ class PackageSchema(DocumentSchema):
         require_unique([screening.name for screening in data["screenings"]], "screenings", "name")
         require_unique([text.key for text in data["legal_texts"]], "legal_texts")
         _require_known_texts(data["screenings"], [text.key for text in data["legal_texts"]])
+        _require_other_key(data)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> PackageContent:
@@ -333,6 +342,19 @@ def _require_known_texts(screenings: Sequence[Screening], keys: Collection[str])
                 known = f", or name one of {', '.join(keys)}" if keys else ""
                 path = {number: [problem + known]}
                 raise ValidationError({"screenings": {index: {"consent_texts": path}}})
+
+
+def _require_other_key(data: Mapping[str, Any]) -> None:
+    """Raise ValidationError if a screening names a disclosure with the key of the package's.
+
+    A candidate confirms both, and a consent has one text of each purpose and key.
+    """
+    key = data["disclosure"].key
+    named = {name for screening in data["screenings"] for name in screening.consent_texts}
+    for index, text in enumerate(data["legal_texts"]):
+        if text.purpose == DISCLOSURE and text.key == key and key in named:
+            problem = f"is {key}, like the key of disclosure: give this text another key"
+            raise ValidationError({"legal_texts": {index: {"key": [problem]}}})
 
 
 SCHEMA = PackageSchema()

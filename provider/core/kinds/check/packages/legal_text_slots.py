@@ -19,8 +19,8 @@ DISCLOSURE, RIGHTS, PRIVACY, AUTHORIZATION = PURPOSES = (
 class LegalTextSlot:
     """A text that candidates of a country, by its ISO 3166 code, read before a screening.
 
-    A text fills the slot by the slot's name as its key. Unless `is_separate`, any text of the
-    purpose that the country's candidates read fills it, too. `meaning` is for warnings.
+    The text with the slot's name as its key fills it. Where there is none, and unless
+    `is_separate`, each text of the purpose does that no screening names. `meaning` is for warnings.
     """
 
     country: str
@@ -40,10 +40,8 @@ LEGAL_TEXT_SLOTS: Mapping[str, LegalTextSlot] = {
 }
 
 
-def is_filled_by(slot: str, key: str, purpose: str, country: str) -> bool:
-    """Tell whether a text that candidates of a country read fills a slot, if there is the slot."""
-    if slot == key:
-        return True
+def is_filled_by(slot: str, purpose: str, country: str) -> bool:
+    """Tell whether a text of another key, which candidates of a country read, fills a slot."""
     entry = LEGAL_TEXT_SLOTS.get(slot)
     return (
         entry is not None

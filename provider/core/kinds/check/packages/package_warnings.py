@@ -80,10 +80,13 @@ def _find_empty_slots(content: PackageContent) -> Iterator[DocumentWarning]:
             slot = LEGAL_TEXT_SLOTS.get(name)
             if slot is None or slot.country not in countries:
                 continue
-            # A missing purpose has a warning of its own.
-            warned_purposes = NEEDED_PURPOSES.get(slot.country, ())
-            is_needed = slot.is_separate or slot.purpose not in warned_purposes
-            if is_needed and not content.find_texts((name,), slot.country):
+            # A purpose that no text has gets a warning of its own.
+            purposes = {text.purpose for text in content.legal_texts_for(slot.country)}
+            needed = NEEDED_PURPOSES.get(slot.country, ())
+            has_warning = slot.purpose in needed and slot.purpose not in purposes
+            if (slot.is_separate or not has_warning) and not content.find_texts(
+                (name,), slot.country
+            ):
                 problem = (
                     f"has no text {name} for {slot.country}: {slot.meaning}; add it to "
                     f"legal_texts, with the purpose {slot.purpose}"
