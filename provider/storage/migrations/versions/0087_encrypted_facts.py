@@ -1,7 +1,8 @@
 """Encrypt what a record is about, the reason of a dispute, and how a notice was handed over."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,23 +47,23 @@ def _encrypt_records() -> None:
         facts = {name: getattr(row, name) for name in names}
         text = json.dumps(facts, default=str).ljust(FACTS_LENGTH)
         path = f"orders/{row.order}/records/{row.public_id}/facts"
-        _write("found_records", row.id, "facts_encrypted", text.encode(), path)
+        cleared = {"kind": "", "severity": "", "occurred_on": None}
+        _write("found_records", row.id, "facts_encrypted", text.encode(), path, cleared)
 
 
 def _encrypt_disputes() -> None:
     for row in _read("disputes", "reason"):
         path = f"orders/{row.order}/disputes/{row.public_id}/reason"
         text = row.reason.ljust(REASON_LENGTH)
-        _write("disputes", row.id, "reason_encrypted", text.encode(), path)
+        _write("disputes", row.id, "reason_encrypted", text.encode(), path, {"reason": ""})
 
 
 def _encrypt_notices() -> None:
     for row in _read("adverse_notices", "other_way"):
         if row.other_way:
             path = f"orders/{row.order}/notices/{row.public_id}/other_way"
-            _write(
-                "adverse_notices", row.id, "other_way_encrypted", row.other_way.encode(), path
-            )
+            cleared, data = {"other_way": ""}, row.other_way.encode()
+            _write("adverse_notices", row.id, "other_way_encrypted", data, path, cleared)
 
 
 def _encrypt_digests() -> None:
@@ -89,10 +90,19 @@ def _read(table_name: str, *columns: Any) -> Iterator[Any]:
         last_id = rows[-1].id
 
 
-def _write(table_name: str, row_id: int, column: str, data: bytes, path: str) -> None:
-    table = sa.table(table_name, sa.column("id"), sa.column(column, sa.LargeBinary))
+def _write(
+    table_name: str,
+    row_id: int,
+    column: str,
+    data: bytes,
+    path: str,
+    cleared: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Store the ciphertext, and clear the old columns: PostgreSQL keeps the text of a dropped one."""
+    columns = (sa.column("id"), sa.column(column, sa.LargeBinary), *map(sa.column, cleared))
+    table = sa.table(table_name, *columns)
     change = sa.update(table).where(table.c.id == row_id)
-    op.get_bind().execute(change.values({column: _encrypt()(data, path)}))
+    op.get_bind().execute(change.values({column: _encrypt()(data, path), **cleared}))
 
 
 def _encrypt() -> Encrypt:
