@@ -12,6 +12,7 @@ from sqlalchemy import LargeBinary, select, update
 from provider.core.accounts import Account, Caller
 from provider.core.kinds import KINDS
 from provider.core.kinds.check import CandidateDetail, Check
+from provider.core.kinds.check.tables import check_document
 from provider.core.kinds.check.tables.check_document import (
     DELETED,
     PAGE,
@@ -33,8 +34,13 @@ from provider.storage.encrypted import (
     read_row_name,
     select_with_row_names,
 )
-from provider.storage.encrypted_files import read_key_id, renew_encrypted
-from provider.storage.media import MediaStore
+from provider.storage.encrypted_files import (
+    put_encrypted,
+    read_encrypted,
+    read_key_id,
+    renew_encrypted,
+)
+from provider.storage.media import MediaStore, StoredFile
 from provider.storage.secrets import SecretBox
 from tests import check_document_factories, check_factories, encrypted_rows
 from tests.factories import build_services
@@ -293,6 +299,26 @@ def test_document_of_an_interrupted_renewal_gets_its_digests(services: Services)
         assert renew(both).files == 1
         assert find_wrong_digests(both) == []
         assert read_key_id(both.media, f"check-documents/{document_id}/small-1") == NEW_ID
+    with opened_with(services, NEW) as new:
+        assert read_files(new) == files
+
+
+def test_second_run_at_the_same_time_leaves_the_digests_of_the_files(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_id = check_document_factories.place_check(services)
+    check_document_factories.send_document(services, check_id)
+    files = read_files(services)
+
+    def renew_twice(media: MediaStore, box: SecretBox, key: str) -> tuple[StoredFile, bool]:
+        renewed = renew_encrypted(media, box, key)
+        put_encrypted(media, box, key, read_encrypted(media, box, key))  # as the second run does
+        return renewed
+
+    monkeypatch.setattr(check_document, "renew_encrypted", renew_twice)
+    with opened_with(services, NEW, OLD) as both:
+        renew(both)
+        assert find_wrong_digests(both) == []
     with opened_with(services, NEW) as new:
         assert read_files(new) == files
 
