@@ -189,6 +189,10 @@ def _no_email_parts(
     return EmailParts()
 
 
+def _is_always_needed(_order: Order, _template: str, _payload: Mapping[str, Any]) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class ScriptedStep:
     """A step of an order in a sandbox. `is_good` says which of two results it leads to."""
@@ -254,6 +258,8 @@ class Kind:
     names something of the kind that there is not.
     `alert_causes` are further causes of alerts, by a name that is stored.
     `email_parts` returns the further variables and the attachments of an e-mail to a candidate.
+    `is_email_needed` takes the template and the payload of an e-mail to a candidate. It tells
+    whether one that has waited is still to be sent.
     `describe_entry` takes the name of a list of a document and one of its entries, which may be
     incomplete. It returns a sentence for authors about what the entry gives, or an empty text.
     `prepare_video` decodes a stored video by its SHA-256, and stores what players need of it.
@@ -298,6 +304,7 @@ class Kind:
     list_expired: Callable[[Session, datetime], Mapping[str, Sequence[str]]] = _list_nothing_expired
     alert_causes: Mapping[str, AlertCause] = field(default_factory=dict)
     email_parts: Callable[[Any, str, SecretBox, Mapping[str, Any]], EmailParts] = _no_email_parts
+    is_email_needed: Callable[[Any, str, Mapping[str, Any]], bool] = _is_always_needed
     describe_entry: Callable[[str, Mapping[str, Any]], str] = _describe_nothing
     prepare_video: Callable[[MediaStore, str], None] = _take_no_video
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

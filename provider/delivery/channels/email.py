@@ -19,6 +19,7 @@ from provider.core.emails.marking_email import render_marking_email
 from provider.core.emails.own_text import EmailText
 from provider.core.emails.sample import render_sample
 from provider.core.emails.staff_email import SAMPLE_TOPIC, TOPICS_TO_STAFF, render_staff_email
+from provider.core.kinds import KINDS
 from provider.core.marking.digest import TASKS_TO_MARK, count_free_tasks
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
@@ -174,6 +175,9 @@ class EmailChannel(Channel):
         order = _load_order(session, claim)
         if find_emails_to_others(order, claim.topic):
             return self._prepare_for_other(session, claim, order)
+        payload = claim.get_payload(self.services.secret_box)
+        if not KINDS[order.kind].is_email_needed(order, claim.topic, payload):
+            return _not_needed("The order has changed, so the e-mail is not needed any more")
         body = stored_body or self._render(session, claim, order)
         return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
 

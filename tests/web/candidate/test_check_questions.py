@@ -13,7 +13,7 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.added_email import ADDED_EMAIL
 from provider.core.kinds.check.added_screening import add_screening
 from provider.errors import Invalid
-from provider.outbox import Message
+from provider.outbox import SUPERSEDED, Message
 from provider.services import Services
 from tests import check_document_factories, check_factories, factories
 from tests.check_way import open_invitation
@@ -142,18 +142,36 @@ def test_added_screening_is_told_in_an_email(
     with services.db.writing() as session:
         check = Check.find(session, check_id, lock=True)
         add_screening(session, check, "employment", "Registers", reason, SAM, now)
-        # A reopening deletes the added screening, and the e-mail is sent all the same.
-        check.cancel(session, SAM, "A mistake", now)
-        check.reopen(session, services.secret_box, SAM, "A mistake", now)
-    factories.deliver_emails(services)
-    bodies = [
-        (read_body(path, "plain"), read_body(path, "html"))
-        for path in (services.settings.instance / "mail").glob("*")
-    ]
-    ((text, html),) = (pair for pair in bodies if "Registers" in pair[0])
+    ((text, html),) = (pair for pair in deliver(services) if "Registers" in pair[0])
     for word in (*words, "Registers", factories.invitation_url(services, check_id)):
         assert word in text
     assert reason in html
+
+
+def deliver(services: Services) -> list[tuple[str, str]]:
+    """Deliver the e-mails; return the text and the HTML of each."""
+    factories.deliver_emails(services)
+    paths = (services.settings.instance / "mail").glob("*")
+    return [(read_body(path, "plain"), read_body(path, "html")) for path in paths]
+
+
+@pytest.mark.parametrize("is_reopened", [True, False])
+def test_email_about_an_addition_is_not_sent_after_the_check(
+    services: Services, is_reopened: bool
+) -> None:
+    check_id, now = consented_check(services), services.now()
+    with services.db.writing() as session:
+        check = Check.find(session, check_id, lock=True)
+        add_screening(session, check, "employment", "Registers", "They differ.", SAM, now)
+        check.cancel(session, SAM, "A mistake", now)
+        if is_reopened:
+            check.reopen(session, services.secret_box, SAM, "A mistake", now)
+    bodies = deliver(services)
+    assert bodies
+    assert not any("Registers" in text for text, _ in bodies)
+    with services.db.reading() as session:
+        message = session.query(Message).filter_by(ordering_key=check_id, topic=ADDED_EMAIL).one()
+        assert message.state == SUPERSEDED
 
 
 def test_refused_addition_sends_no_email(services: Services, check_id: str) -> None:

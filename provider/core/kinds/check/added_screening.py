@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.check.added_email import tell_added
+from provider.core.kinds.check.added_email import enqueue_added_email
 from provider.core.kinds.check.models import Check
 from provider.core.kinds.check.packages.content import Screening, load_screening
 from provider.core.kinds.check.packages.legal_text_record import text_digest
@@ -128,7 +128,7 @@ def add_screening(
     session.flush()
     check.update_progress(session)
     check.record_event(session, "screening added", staff, now, f"{name}: {reason}")
-    tell_added(session, check, definition, now)
+    enqueue_added_email(session, check, screening.key, now)
     return screening
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, object_session
 
 from provider.core.accounts import Account, screening_times
 from provider.core.kinds.base import AlertCause, EmailParts, Kind, KindTexts, RecordedText
-from provider.core.kinds.check.added_email import ADDED_EMAIL, added_email_parts
+from provider.core.kinds.check.added_email import ADDED_EMAIL, added_email_parts, is_email_needed
 from provider.core.kinds.check.adjudication import matrix  # noqa: F401 - its table
 from provider.core.kinds.check.adjudication.rules import DISPOSITIONS, ESCALATE
 from provider.core.kinds.check.adverse.adverse_work import (
@@ -358,6 +358,7 @@ KIND = Kind(
         ),
     },
     email_parts=_email_parts,
+    is_email_needed=is_email_needed,
     work_permission=Permission.DECIDE_CHECKS,
     queue="screenings",
     list_staff_work=list_staff_work,
