@@ -65,10 +65,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests marked `both` on both databases, unless the run is on PostgreSQL."""
+    """Run tests marked `both` on both databases, unless the run is on PostgreSQL.
+
+    Tests marked `postgresql` run on PostgreSQL in each run.
+    """
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     on_sqlite = metafunc.config.getoption("--database") == "sqlite"
-    if "database" in metafunc.fixturenames and on_sqlite and {"both", "sqlite"} & marks == {"both"}:
+    if "database" not in metafunc.fixturenames or not on_sqlite:
+        return
+    if "postgresql" in marks:
+        metafunc.parametrize("database", ["postgresql"], indirect=True)
+    elif {"both", "sqlite"} & marks == {"both"}:
         metafunc.parametrize("database", DATABASES, indirect=True)
 
 
