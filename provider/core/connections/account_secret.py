@@ -54,7 +54,8 @@ def set_secret(
     now: datetime,
 ) -> None:
     """Store a secret; None deletes it."""
-    row = session.get(AccountSecret, (account.id, name))
+    # Locked, so that the previous ciphertext is not one from before a new encryption.
+    row = session.get(AccountSecret, (account.id, name), with_for_update=True)
     if value is None:
         if row is not None:
             session.delete(row)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     event,
     exists,
+    inspect,
     select,
     update,
 )
@@ -327,6 +328,8 @@ def is_granted_to(
 @event.listens_for(Candidate, "after_update")
 def _update_digest(_: Mapper[Candidate], connection: Connection, candidate: Candidate) -> None:
     """Store the digest of a corrected address."""
+    if not inspect(candidate).attrs.email_digest.history.has_changes():
+        return
     orders = Order.__table__.c
     connection.execute(
         update(Accommodation.__table__)  # type: ignore[arg-type]

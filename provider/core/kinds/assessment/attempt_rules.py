@@ -45,7 +45,7 @@ class AttemptRules(NavigatedOrder):
     ) -> None:
         """Raise Conflict where the test's rule on retakes does not let the candidate start."""
         if self.content.retakes and self.is_waiting_for_candidate and not self.retake_allowed_at:
-            retakes.lock_person(session, self)
+            retakes.lock_person(session, secret_box, self)
             if self.find_start_refusal(secret_box, now):
                 raise Conflict("You cannot start this test now: you have taken it before")
 

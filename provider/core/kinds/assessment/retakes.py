@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.formats import format_date
 from provider.core.kinds.assessment.document_options import BEST, FIRST, RetakeOptions
-from provider.core.orders import CANCELLED, PENDING, Order
+from provider.core.orders import CANCELLED, PENDING, Order, compute_email_digest
 from provider.core.orders.person import is_order_of_person
 from provider.core.orders.states import STARTED
 from provider.storage.database import acquire_advisory_lock
@@ -90,9 +90,11 @@ def find_refusal(
     return RetakeRefusal(TOO_EARLY, max(taken), allowed_from) if now < allowed_from else None
 
 
-def lock_person(session: Session, order: Order) -> None:
+def lock_person(session: Session, secret_box: SecretBox, order: Order) -> None:
     """Let two invitations of a person start one after the other, until the transaction ends."""
-    key = f"retake/{order.product_id}/{order.candidate.email_digest.hex()}"
+    # Not the stored digest: while a secret key is replaced, two orders may have it of two keys.
+    digest = compute_email_digest(secret_box, order.candidate.email)
+    key = f"retake/{order.product_id}/{digest.hex()}"
     acquire_advisory_lock(session, key)
 
 
