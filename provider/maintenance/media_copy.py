@@ -14,6 +14,8 @@ from provider.maintenance.table_copy import ProgressCallback
 from provider.storage.media import MediaStore, StoredFile
 from provider.storage.s3 import explain_error
 
+BEGINNING_BYTES = 64  # more than the id of a key and the nonce, with which a ciphertext begins
+
 
 @dataclass(frozen=True)
 class CopyReport:
@@ -64,8 +66,8 @@ def copy_file(
     """Copy a file unless the target has it; NotFound, or Invalid if it is not `expected`."""
     try:
         size = source.size(key)
-        # Files are written atomically and never change, so an equal size means an equal file.
-        if target.exists(key) and target.size(key) == size:
+        # Files are written atomically. Only a new encryption changes one, and then its beginning.
+        if target.exists(key) and target.size(key) == size and _begin_equally(key, source, target):
             existing = inspect_media(target, key)
             if expected in (None, existing):
                 return existing
@@ -73,6 +75,11 @@ def copy_file(
     except Unavailable as error:
         reason = explain_error(error.__cause__ or error)
         raise Unavailable(f"The file {key} cannot be copied: {reason}") from error
+
+
+def _begin_equally(key: str, *stores: MediaStore) -> bool:
+    beginnings = {b"".join(store.read_range(key, 0, BEGINNING_BYTES)) for store in stores}
+    return len(beginnings) == 1
 
 
 def _read_in_thread(chunks: Iterator[bytes]) -> Iterator[bytes]:
