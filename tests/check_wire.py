@@ -1,4 +1,4 @@
-"""What an ATS receives about one check: callbacks by HTTP, decoded and compared with a model.
+"""The callbacks of one check as an ATS receives them by HTTP, decoded and compared with a model.
 
 The model has what the acts must have published: a status and its outcomes for each revision.
 """

@@ -41,7 +41,7 @@ FACTS_LENGTH = 96
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """What adjudication goes by. `kind` is of RECORD_KINDS, `severity` of SEVERITIES."""
+    """The facts that adjudication compares. `kind` is of RECORD_KINDS, `severity` of SEVERITIES."""
 
     kind: str
     severity: str
