@@ -36,7 +36,7 @@ COLUMNS = {
     "Order digests": "orders",
     "Needed": "needed",
 }
-FIRST, REMOVABLE, MISSING = "first", "older", "not set"
+FIRST, OLDER, MISSING = "first", "older", "not set"
 UNKNOWN_KEY = "unknown"
 
 
@@ -107,7 +107,7 @@ def _describe(services: Services, use: KeyUse) -> list[dict[str, Any]]:
     return [
         {
             "key": key_id.hex() or UNKNOWN_KEY,
-            "place": FIRST if key_id == own[0] else REMOVABLE if key_id in own else MISSING,
+            "place": FIRST if key_id == own[0] else OLDER if key_id in own else MISSING,
             "values": use.values.get(key_id, 0),
             "files": use.files.get(key_id, 0),
             "emails": use.emails.get(key_id, 0),
@@ -134,7 +134,7 @@ def _count_others(services: Services) -> dict[str, Any]:
 
 def _explain(records: list[dict[str, Any]], others: dict[str, Any]) -> None:
     """Say which keys can be removed, and what goes with them."""
-    older = [record for record in records if record["place"] == REMOVABLE]
+    older = [record for record in records if record["place"] == OLDER]
     removable = [record["key"] for record in older if not record["needed"]]
     if removable:
         click.echo(

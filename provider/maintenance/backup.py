@@ -24,6 +24,7 @@ from provider.maintenance.manifest import (
     verify_files,
 )
 from provider.maintenance.media_copy import copy_files, list_media_references
+from provider.maintenance.media_lock import copying_files
 from provider.maintenance.restore import restore_rows
 from provider.maintenance.table_copy import (
     ProgressCallback,
@@ -49,16 +50,17 @@ def create_backup(
     """Create a backup of everything that was committed before the call; a server may run.
 
     Without the key nobody can read what is encrypted in the backup. The folder appears only after a
-    successful trial restore. Conflict if `folder` exists.
+    successful trial restore. Conflict if `folder` exists, or while files are encrypted anew.
     """
     if not folder.parent.is_dir():
         raise Invalid(f"There is no folder {folder.parent}: create it first")
     if folder.exists():
         raise Conflict(f"{folder} exists already: choose another name for the backup")
     with atomic_folder(folder) as temporary:
-        manifest = _collect_backup(
-            db, media, settings, temporary, now, report_progress, with_key=with_key
-        )
+        with copying_files(db):
+            manifest = _collect_backup(
+                db, media, settings, temporary, now, report_progress, with_key=with_key
+            )
         manifest.write(temporary)
         _verify_restorable(temporary, manifest, report_progress)
         move_into_place(temporary, folder)

@@ -21,6 +21,7 @@ from provider.maintenance.digest_renewal import (
     renew_digests,
 )
 from provider.maintenance.file_renewal import count_files, renew_files
+from provider.maintenance.media_lock import replacing_files
 from provider.maintenance.row_replacement import Replacement, replace_values
 from provider.maintenance.table_copy import ProgressCallback
 from provider.storage.database import Base, Database
@@ -61,7 +62,7 @@ class KeyUse:
 
 @dataclass
 class KeyRenewal:
-    """What a run has encrypted anew, and what it could not decrypt, by column or folder."""
+    """The counts of one run. `problems` are ciphertexts that it could not decrypt, by column."""
 
     values: int = 0
     files: int = 0
@@ -81,7 +82,17 @@ def count_key_use(db: Database, media: MediaStore, secret_box: SecretBox) -> Key
 def renew_keys(
     db: Database, media: MediaStore, secret_box: SecretBox, report_progress: ProgressCallback
 ) -> KeyRenewal:
-    """Encrypt everything that has another key than the first one, and compute its digests."""
+    """Encrypt everything that has another key than the first one, and compute its digests.
+
+    Raises Conflict while a backup or another run is being made.
+    """
+    with replacing_files(db):
+        return _renew_everything(db, media, secret_box, report_progress)
+
+
+def _renew_everything(
+    db: Database, media: MediaStore, secret_box: SecretBox, report_progress: ProgressCallback
+) -> KeyRenewal:
     renewal = KeyRenewal()
     columns = list(encrypted_columns(Base.metadata))
     for number, column in enumerate(columns, 1):

@@ -28,13 +28,8 @@ def read_key_id(media: MediaStore, key: str) -> bytes:
 def renew_encrypted(media: MediaStore, secret_box: SecretBox, key: str) -> tuple[StoredFile, bool]:
     """Encrypt a file with the first key; return it, and whether it had another key."""
     if read_key_id(media, key) == secret_box.first_key_id:
-        return describe_stored(media, key), False
+        return StoredFile.of(_read(media, key)), False
     return put_encrypted(media, secret_box, key, read_encrypted(media, secret_box, key)), True
-
-
-def describe_stored(media: MediaStore, key: str) -> StoredFile:
-    """Return the size and the digest of a file as it is stored. Raises NotFound, Unavailable."""
-    return StoredFile.of(_read(media, key))
 
 
 def _read(media: MediaStore, key: str) -> bytes:

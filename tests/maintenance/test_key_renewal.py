@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,15 @@ from provider.core.kinds.check.tables.check_document import (
 )
 from provider.core.orders import Accommodation, Candidate, Order, Placement, orders_of_person, place
 from provider.errors import Conflict, Unavailable
-from provider.maintenance import KeyRenewal, count_key_use, erase_order, renew_keys
+from provider.maintenance import (
+    KeyRenewal,
+    count_key_use,
+    create_backup,
+    erase_order,
+    renew_keys,
+)
+from provider.maintenance.media_copy import CopyReport, copy_files, list_media_references
+from provider.maintenance.media_lock import copying_files, replacing_files
 from provider.outbox import DELIVERED, Message
 from provider.services import Services
 from provider.storage.database import Base
@@ -34,16 +43,12 @@ from provider.storage.encrypted import (
     read_row_name,
     select_with_row_names,
 )
-from provider.storage.encrypted_files import (
-    put_encrypted,
-    read_encrypted,
-    read_key_id,
-    renew_encrypted,
-)
-from provider.storage.media import MediaStore, StoredFile
+from provider.storage.encrypted_files import read_key_id, renew_encrypted
+from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from tests import check_document_factories, check_factories, encrypted_rows
 from tests.factories import build_services
+from tests.maintenance.backup_processes import ignore_progress
 
 pytestmark = pytest.mark.both
 
@@ -90,10 +95,8 @@ def opened_with(services: Services, *keys: bytes) -> Iterator[Services]:
 
 
 def renew(services: Services, secret_box: SecretBox | None = None) -> KeyRenewal:
-    def report_nothing(*_: object) -> None: ...
-
     box = secret_box or services.secret_box
-    return renew_keys(services.db, services.media, box, report_nothing)
+    return renew_keys(services.db, services.media, box, ignore_progress)
 
 
 def needed_keys(services: Services) -> set[bytes]:
@@ -255,10 +258,9 @@ def test_value_that_changes_meanwhile_is_not_overwritten(services: Services) -> 
         assert needed_keys(both) == {NEW_ID}
 
 
+@pytest.mark.postgresql  # SQLite locks no rows
 def test_locked_row_is_left_for_the_next_run(services: Services) -> None:
     encrypted_rows.fill(services)
-    if services.db.is_sqlite:
-        pytest.skip("SQLite locks no rows")
     with opened_with(services, NEW, OLD) as both:
         with both.db.engine.connect() as connection, connection.begin():
             connection.execute(select(Order.__table__.c.id).with_for_update())
@@ -303,24 +305,62 @@ def test_document_of_an_interrupted_renewal_gets_its_digests(services: Services)
         assert read_files(new) == files
 
 
-def test_second_run_at_the_same_time_leaves_the_digests_of_the_files(
+def test_page_that_fails_is_found_again_by_the_next_run(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_id = check_document_factories.place_check(services)
     check_document_factories.send_document(services, check_id)
     files = read_files(services)
 
-    def renew_twice(media: MediaStore, box: SecretBox, key: str) -> tuple[StoredFile, bool]:
-        renewed = renew_encrypted(media, box, key)
-        put_encrypted(media, box, key, read_encrypted(media, box, key))  # as the second run does
-        return renewed
+    def store_and_lose_the_answer(media: MediaStore, box: SecretBox, key: str) -> None:
+        renew_encrypted(media, box, key)
+        raise Unavailable("The connection broke")
 
-    monkeypatch.setattr(check_document, "renew_encrypted", renew_twice)
     with opened_with(services, NEW, OLD) as both:
+        with monkeypatch.context() as patch:
+            patch.setattr(check_document, "renew_encrypted", store_and_lose_the_answer)
+            assert renew(both).problems["files"] == 2
         renew(both)
         assert find_wrong_digests(both) == []
+        assert needed_keys(both) == {NEW_ID}
     with opened_with(services, NEW) as new:
         assert read_files(new) == files
+
+
+def test_backup_and_renewal_exclude_each_other(services: Services, tmp_path: Path) -> None:
+    def back_up() -> None:
+        args = services.settings, tmp_path / "backup", services.now(), ignore_progress
+        create_backup(services.db, services.media, *args)
+
+    with replacing_files(services.db):
+        with pytest.raises(Conflict, match="key reencrypt` runs"):
+            back_up()
+        with pytest.raises(Conflict, match="A backup or another"):
+            renew(services)
+    assert not (tmp_path / "backup").exists()
+    with copying_files(services.db):
+        with pytest.raises(Conflict, match="A backup or another"):
+            renew(services)
+        back_up()
+    renew(services)
+
+
+def test_copy_of_a_renewed_file_is_copied_again(services: Services, tmp_path: Path) -> None:
+    check_id = check_document_factories.place_check(services)
+    check_document_factories.send_document(services, check_id)
+    target = MediaStore(f"file:{tmp_path / 'target'}")
+
+    def copy(services: Services) -> CopyReport:
+        with services.db.reading() as session:
+            references = list(list_media_references(session))
+        return copy_files(references, services.media, target, ignore_progress)
+
+    assert copy(services).problems == {}
+    with opened_with(services, NEW, OLD) as both:
+        renew(both)
+        assert copy(both).problems == {}
+        keys = check_document_factories.stored_keys(both)
+        assert {read_key_id(target, key) for key in keys} == {NEW_ID}
 
 
 @pytest.mark.parametrize("variant", [PAGE, SMALL_PAGE])
@@ -362,3 +402,19 @@ def test_values_of_a_missing_key_are_counted_and_stay(services: Services) -> Non
         assert renewal.problems["consents.name"] == 1
         assert OLD_ID in needed_keys(new)
     assert decrypt_all(services)
+
+
+def test_correction_of_another_field_keeps_a_renewed_digest(services: Services) -> None:
+    encrypted_rows.fill(services)
+    with services.db.writing() as session:
+        # As in a request that has read the candidate before the digests were renewed.
+        candidate = session.scalars(
+            select(Candidate).join(Order).join(Accommodation, Accommodation.order_id == Order.id)
+        ).one()
+        session.execute(update(Accommodation).values(email_digest=b"renewed"))
+        candidate.phone = "+44 20 7946 0000"
+        session.flush()
+        assert session.scalars(select(Accommodation.email_digest)).all() == [b"renewed"]
+        candidate.email_digest = b"corrected"
+        session.flush()
+        assert session.scalars(select(Accommodation.email_digest)).all() == [b"corrected"]

@@ -6,8 +6,7 @@ collected.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,13 +21,8 @@ from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import NotFound, Unavailable
 from provider.storage import secrets
 from provider.storage.database import Base, Database
-from provider.storage.encrypted_files import (
-    describe_stored,
-    put_encrypted,
-    read_encrypted,
-    renew_encrypted,
-)
-from provider.storage.media import MediaStore
+from provider.storage.encrypted_files import put_encrypted, read_encrypted, renew_encrypted
+from provider.storage.media import MediaStore, StoredFile
 from provider.storage.secrets import SecretBox
 
 FOLDER = "check-documents"  # in media storage: FOLDER/ID/page-1, FOLDER/ID/small-1
@@ -44,7 +38,6 @@ DOCUMENT_STATES = {
 KEY_PATTERN = re.compile(rf"{FOLDER}/([\w-]{{22}})/(?:{PAGE}|{SMALL_PAGE})-\d{{1,3}}", re.ASCII)
 # Files without a row are deleted when they are older: the files are stored before their row.
 UNREFERENCED_AFTER = timedelta(days=1)
-MAX_DIGEST_ATTEMPTS = 5  # a second run replaces each file once at most
 
 
 class CheckDocument(Base):
@@ -176,50 +169,23 @@ def _renew_files(
     document = _find_stored(db, public_id)
     if document is None:
         return renewal
-    renewed = [
-        number
-        for number in range(1, len(document.pages) + 1)
-        if _renew_page(media, secret_box, document.page_key(number), renewal)
-    ]
-    _store_digests(db, media, document, renewed)
-    renewal.failed += len(document.pages) - len(renewed)  # the small pages that wait for theirs
+    pages = [dict(page) for page in document.pages]
+    renewed = []
+    for number, page in enumerate(pages, 1):
+        if stored := _renew_page(media, secret_box, document.page_key(number), renewal):
+            page.update(asdict(stored))
+            renewed.append(number)
+    with db.writing() as session:
+        row = session.get(CheckDocument, document.id, with_for_update=True)
+        if row and row.state != DELETED:
+            row.pages = pages
+    renewal.failed += len(pages) - len(renewed)  # the small pages that wait for theirs
     for number in renewed:
         _renew_page(media, secret_box, document.page_key(number, SMALL_PAGE), renewal)
     if _find_stored(db, public_id) is None:
         media.delete_folder(document.folder)  # deleted meanwhile: the new files must go, too
         renewal.failed = 0
     return renewal
-
-
-def _store_digests(
-    db: Database, media: MediaStore, document: CheckDocument, numbers: Collection[int]
-) -> None:
-    """Store the digests of pages, until they are still those of the files after the commit.
-
-    A second run at the same time may replace a file or the row in between.
-    """
-    pages = _read_digests(media, document, numbers)
-    for _ in range(MAX_DIGEST_ATTEMPTS):
-        with db.writing() as session:
-            row = session.get(CheckDocument, document.id, with_for_update=True)
-            if row is None or row.state == DELETED:
-                return
-            row.pages = pages
-        present = _read_digests(media, document, numbers)
-        if present == pages:
-            return
-        pages = present
-
-
-def _read_digests(
-    media: MediaStore, document: CheckDocument, numbers: Collection[int]
-) -> list[dict[str, Any]]:
-    """Return the pages of the row, with the digests of those files that these numbers have."""
-    pages = [dict(page) for page in document.pages]
-    for number in numbers:
-        with suppress(NotFound, Unavailable):
-            pages[number - 1].update(asdict(describe_stored(media, document.page_key(number))))
-    return pages
 
 
 def _find_stored(db: Database, public_id: str) -> CheckDocument | None:
@@ -230,15 +196,17 @@ def _find_stored(db: Database, public_id: str) -> CheckDocument | None:
         return session.scalar(query)
 
 
-def _renew_page(media: MediaStore, secret_box: SecretBox, key: str, renewal: FileRenewal) -> bool:
-    """Encrypt a page anew; tell whether it has the first key now."""
+def _renew_page(
+    media: MediaStore, secret_box: SecretBox, key: str, renewal: FileRenewal
+) -> StoredFile | None:
+    """Return the page with the first key; None if it cannot be decrypted or read."""
     try:
-        _, is_new = renew_encrypted(media, secret_box, key)
+        stored, is_new = renew_encrypted(media, secret_box, key)
     except (NotFound, Unavailable):
         renewal.failed += 1
-        return False
+        return None
     renewal.renewed += is_new
-    return True
+    return stored
 
 
 MEDIA = KindMedia(
