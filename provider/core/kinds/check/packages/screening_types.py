@@ -50,8 +50,21 @@ class ScreeningType:
 _IDENTITY = ("full_name", "former_names", "date_of_birth")
 _PERSON = (*_IDENTITY, "address", "former_addresses")
 _CRIMINAL_REASON = _("Your name, date of birth and addresses say which records are yours.")
-_DBS_DOCUMENTS = ("dbs_group_1", "dbs_group_2")
-_DBS_TEXTS = ("uk-dbs-privacy",)
+
+
+def _dbs_check(label: LazyText, working_days: int, *options: str) -> ScreeningType:
+    """Return a check by the Disclosure and Barring Service of England and Wales."""
+    return ScreeningType(
+        label,
+        _CRIMINAL_REASON,
+        _PERSON,
+        ("dbs_group_1", "dbs_group_2"),
+        working_days,
+        options=options,
+        country="GB",
+        consent_texts=("uk-dbs-privacy",),
+    )
+
 
 SCREENING_TYPES: Mapping[str, ScreeningType] = {
     "identity": ScreeningType(
@@ -78,34 +91,9 @@ SCREENING_TYPES: Mapping[str, ScreeningType] = {
         7,
         needs_own_texts=False,
     ),
-    "dbs_basic": ScreeningType(
-        _("DBS basic check"),
-        _CRIMINAL_REASON,
-        _PERSON,
-        _DBS_DOCUMENTS,
-        10,
-        country="GB",
-        consent_texts=_DBS_TEXTS,
-    ),
-    "dbs_standard": ScreeningType(
-        _("DBS standard check"),
-        _CRIMINAL_REASON,
-        _PERSON,
-        _DBS_DOCUMENTS,
-        10,
-        country="GB",
-        consent_texts=_DBS_TEXTS,
-    ),
-    "dbs_enhanced": ScreeningType(
-        _("DBS enhanced check"),
-        _CRIMINAL_REASON,
-        _PERSON,
-        _DBS_DOCUMENTS,
-        20,
-        options=("workforce", "barred_lists"),
-        country="GB",
-        consent_texts=_DBS_TEXTS,
-    ),
+    "dbs_basic": _dbs_check(_("DBS basic check"), 10),
+    "dbs_standard": _dbs_check(_("DBS standard check"), 10),
+    "dbs_enhanced": _dbs_check(_("DBS enhanced check"), 20, "workforce", "barred_lists"),
     "sanctions": ScreeningType(
         _("Sanctions lists"),
         _("Your name and date of birth are compared with public lists."),
