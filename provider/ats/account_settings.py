@@ -9,11 +9,8 @@ from provider import outbox
 from provider.ats import ADAPTERS
 from provider.core import audit
 from provider.core.accounts import Account, sandbox_outcomes
-from provider.core.accounts.settings import (
-    COMMON_SETTINGS,
-    parse_account_name,
-    parse_callback_token,
-)
+from provider.core.accounts.setting_texts import parse_account_name, parse_callback_token
+from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.core.audit import Action
 from provider.core.connections import set_secret
 from provider.core.connections.resume import resume_api

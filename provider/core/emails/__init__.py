@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from sqlalchemy.orm import Session
 
 from provider.core import colours, formats
-from provider.core.accounts.settings import contact_url
+from provider.core.accounts.setting_texts import contact_url
 from provider.core.emails.composition import Draft, compose
 from provider.core.emails.own_text import EmailText
 from provider.core.kinds import KINDS

@@ -12,7 +12,7 @@ from jinja2 import Template
 
 from provider.core import markdown
 from provider.core.accounts.logo import find_logo
-from provider.core.accounts.settings import contact_url
+from provider.core.accounts.setting_texts import contact_url
 from provider.core.orders import DECLINED, PENDING, Accommodation, Order, TimedOrder
 from provider.core.orders.accommodation import ASKED, propose_terms
 from provider.core.orders.candidate import parse_time_zone

@@ -9,7 +9,8 @@ from werkzeug.datastructures import MultiDict
 from provider.ats import ADAPTERS
 from provider.ats.settings import Choice, Setting, Table, Text, TimeZone, YesNo
 from provider.core.accounts import Account
-from provider.core.accounts.settings import COMMON_SETTINGS, NONE
+from provider.core.accounts.setting_texts import NONE
+from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.core.labels import label_for
 
 # The words of settings' names that are not written as other words.

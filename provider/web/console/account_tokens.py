@@ -14,7 +14,7 @@ from provider.ats.account_settings import (
     secret_descriptions,
 )
 from provider.core.accounts import Account, AccountToken
-from provider.core.accounts.settings import NONE
+from provider.core.accounts.setting_texts import NONE
 from provider.core.audit import Action
 from provider.core.connections import AccountSecret, parse_secret
 from provider.core.staff import Permission

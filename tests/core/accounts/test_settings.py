@@ -3,7 +3,8 @@
 import pytest
 
 from provider.core.accounts import Account
-from provider.core.accounts.settings import COMMON_SETTINGS, contact_url
+from provider.core.accounts.setting_texts import contact_url
+from provider.core.accounts.settings import COMMON_SETTINGS
 from provider.errors import Invalid
 
 
