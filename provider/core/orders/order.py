@@ -19,15 +19,14 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
-from sqlalchemy.orm.interfaces import ORMOption
 
 from provider import logging_config
 from provider.core.accounts import Account
 from provider.core.orders.candidate import Candidate
-from provider.core.orders.evidence import Evidence
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
+from provider.core.orders.order_hooks import OrderHooks
 from provider.core.orders.order_messages import INVITATION, OrderMessages
 from provider.core.orders.order_state import OrderState
 from provider.core.orders.states import (
@@ -54,7 +53,7 @@ from provider.texts import LazyText, find_language
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
 
 
-class Order(OrderState, OrderMessages, Base):
+class Order(OrderState, OrderMessages, OrderHooks, Base):
     """An assessment, an interview or a check that an ATS placed for a candidate."""
 
     __tablename__ = "orders"
@@ -206,20 +205,10 @@ class Order(OrderState, OrderMessages, Base):
             raise NotFound("There is no such order")
         return order
 
-    @classmethod
-    def page_options(cls) -> tuple[ORMOption, ...]:
-        """Return options that load what every page of a candidate needs, in the same statement."""
-        return ()
-
     @property
     def is_placed_by_rule(self) -> bool:
         """Whether a rule placed the order: the ATS named no address for callbacks."""
         return self.external_key.startswith(RULE_KEY_PREFIX)
-
-    @property
-    def is_receipt_sent_at_submission(self) -> bool:
-        """Whether the candidate got the receipt before the staff complete the order."""
-        return False
 
     @property
     def result(self) -> Result | None:
@@ -236,43 +225,6 @@ class Order(OrderState, OrderMessages, Base):
         """The results from before a reopening, oldest first."""
         return [result for result in self.results if result is not self.result]
 
-    def earlier_evidence(self, result: Result) -> Evidence:
-        """Return what an earlier result rests on, as far as it is kept."""
-        return Evidence.from_figures(result.figures)
-
-    def evidence(self, secret_box: SecretBox) -> Evidence:
-        """Return the evidence of the current result. Kinds override this to add theirs."""
-        return Evidence.from_figures(self.result_figures)
-
-    def partial_findings(self, secret_box: SecretBox) -> Sequence[Any]:
-        """Return what the report shows before there is a result. Kinds override this."""
-        return ()
-
-    @property
-    def answer_places(self) -> frozenset[str]:
-        """The places that show questions and answers: of REPORT, PDF and SHARED."""
-        return frozenset({REPORT, PDF, SHARED})
-
-    @classmethod
-    def unused_preferences(
-        cls,
-        version: ProductVersion,  # noqa: ARG003 - for the kinds
-        preferences: Mapping[str, Any],  # noqa: ARG003
-    ) -> tuple[str, ...]:
-        """Return the keys of preferences that change nothing, for the order's timeline.
-
-        A kind whose products can be overridden by preferences implements it.
-        """
-        return ()
-
-    def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
-        """Return variables of this kind for the candidate's pages and e-mails."""
-        return {}
-
-    def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
-        """Add what `kind_context` needs to an order that no database has, for a sample e-mail."""
-        return
-
     @property
     def texts_language(self) -> str:
         """The language of the candidate's pages and e-mails; empty if nothing has decided it.
@@ -285,16 +237,6 @@ class Order(OrderState, OrderMessages, Base):
     def is_waiting_for_candidate(self) -> bool:
         """Whether the candidate has not started; then the order expires at `expires_at`."""
         return self.status == PENDING and self.progress in NOT_STARTED
-
-    @property
-    def usual_seconds(self) -> int | None:
-        """The time that every candidate gets, in seconds; None where nothing is timed."""
-        return None
-
-    @property
-    def duration_seconds(self) -> int | None:
-        """The time that the candidate needs, in seconds; None for an unknown time."""
-        return None
 
     @property
     def timezone(self) -> str:
@@ -384,43 +326,6 @@ class Order(OrderState, OrderMessages, Base):
         )
         self.end_invitations(session, now)
         self.invite(session, secret_box, now)
-
-    def find_start_refusal(self, secret_box: SecretBox, now: datetime) -> Any:
-        """Return why a rule of the product does not let the candidate start; None if she may.
-
-        The deadline is another matter. A kind with such a rule shows the value on its pages.
-        """
-        return None
-
-    def retake_facts(self, secret_box: SecretBox) -> list[tuple[str, str]]:
-        """Return labels and values about the person's other attempts; empty without any."""
-        return []
-
-    def require_retake_refused(self) -> None:
-        """Raise Conflict unless `allow_retake` is possible."""
-        raise Conflict("Only a test has a rule on retakes")
-
-    def allow_retake(
-        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
-    ) -> None:
-        """Let the candidate start in spite of the product's rule, and send the invitation again."""
-        self.require_retake_refused()
-
-    def require_retakable(self) -> None:
-        """Raise Conflict unless `retake` is possible."""
-        raise Conflict("Only a test can be taken again: reopen this order instead")
-
-    def retake(
-        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
-    ) -> None:
-        """Reopen a completed order with no answers; the first result and its answers are kept."""
-        self.require_retakable()
-
-    def rescore(
-        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
-    ) -> None:
-        """Make the result of a completed order anew, by corrected scoring. Kinds override this."""
-        raise Conflict("Only a test can be scored again")
 
     def revoke_links(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
