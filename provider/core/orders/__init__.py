@@ -1,6 +1,7 @@
 """Orders: placing them, their statuses and results, and the links that open them."""
 
 from provider.core.orders.accommodation import Accommodation
+from provider.core.orders.attempt_ends import CLOSE_ATTEMPTS, RECORD_PAUSES, close_overdue_orders
 from provider.core.orders.candidate import (
     Candidate,
     compute_email_digest,
@@ -37,12 +38,7 @@ from provider.core.orders.states import (
 )
 from provider.core.orders.statistics import Statistics, collect_statistics
 from provider.core.orders.status_change import SUBSCRIBERS_KEY, StatusChange, StatusSubscriber
-from provider.core.orders.timed_order import (
-    CLOSE_ATTEMPTS,
-    RECORD_PAUSES,
-    TimedOrder,
-    close_overdue_orders,
-)
+from provider.core.orders.timed_order import TimedOrder
 
 __all__ = [
     "CANCELLED",

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order, StatusChange
+from provider.core.orders.attempt_ends import CLOSE_ATTEMPTS
 from provider.core.orders.expiry import EXPIRE_ORDERS
-from provider.core.orders.timed_order import CLOSE_ATTEMPTS
 from provider.core.scheduled import ScheduledWork, list_states, run_if_due
 from provider.services import Services
 from tests import factories

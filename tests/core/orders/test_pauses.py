@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import REPORT, GivenTime, Order, close_overdue_orders, staff_acts
+from provider.core.orders.attempt_ends import _ended_pauses, record_ended_pauses
 from provider.core.orders.given_time import ARRIVAL_GRACE
-from provider.core.orders.timed_order import PAUSED, WENT_ON, _ended_pauses, record_ended_pauses
+from provider.core.orders.timed_order import PAUSED, WENT_ON
 from provider.core.report import build_report
 from provider.errors import Conflict
 from provider.services import Services
